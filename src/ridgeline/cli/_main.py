@@ -1,0 +1,46 @@
+"""The entry point: errors a person can mend become one sentence and exit code 2."""
+
+import errno
+import sys
+
+import typer
+
+from ridgeline.errors import RidgelineError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Regularizes PyTorch models, proves whether it worked, and finds the strength that fits.",
+)
+
+_DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose an --out on a writable disk",
+    errno.EACCES: "choose an --out that you may write to",
+    errno.EPERM: "choose an --out that you may write to",
+}
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(standalone_mode=True)
+    except RidgelineError as error:
+        _end(str(error), 2)
+    except OSError as error:
+        remedy = _DISK.get(error.errno or 0, "check the path")
+        where = error.filename or "the run folder"
+        _end(
+            f"{where} cannot be written or read ({error.strerror or error}); {remedy}. What was done is kept; "
+            f"the same command goes on.",
+            2,
+        )
+    except KeyboardInterrupt:
+        _end("interrupted: finished trials are kept; the same command goes on.", 130)
+
+
+def _end(sentence: str, code: int) -> None:
+    print(f"ridgeline: {sentence}", file=sys.stderr)
+    sys.exit(code)

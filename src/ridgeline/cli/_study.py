@@ -1,0 +1,151 @@
+"""Commands about studies: run, plan, report, recipes."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ridgeline.cli._main import app
+from ridgeline.cli._progress import Bar
+from ridgeline.errors import RidgelineError, nearest
+from ridgeline.recipes import RECIPES
+from ridgeline.report import Results, terminal_table
+from ridgeline.study import Study, load_study, parse_yaml
+
+Spec = Annotated[str, typer.Argument(help="A study's YAML file, or a recipe's name.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value: set a dotted key, e.g. train.lr=1e-3.")
+]
+Seeds = Annotated[int | None, typer.Option(help="How many seeds.")]
+Engine = Annotated[str, typer.Option(help="auto or solo.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where image sets lie; else RIDGELINE_DATA, then the user's cache.")
+]
+
+
+@app.command()
+def run(
+    spec: Spec,
+    changes: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME by default.")] = None,
+    seeds: Seeds = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    dry_run: Annotated[bool, typer.Option(help="Check everything, show the plan, write nothing.")] = False,
+) -> None:
+    """Train what is not done yet, write the report, print table and answer."""
+    study = _study(spec, changes, seeds)
+    if dry_run:
+        _show_plan(study, engine, device, data_dir)
+        return
+    console = Console()
+    folder = out or Path("runs") / study.name
+    with Bar(console) as bar:
+        watcher = _Count(bar)
+        results = study.run(folder, engine=engine, device=device, data_dir=data_dir, progress=watcher)
+    if watcher.trained == 0 and (folder / "report.html").is_file():
+        console.print(f"All {watcher.trials} trials were done already; nothing was trained.")
+    else:
+        results.report()
+        console.print(terminal_table(results.numbers()))
+    _say_answer(console, results)
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    data_dir: DataDir = None,
+) -> None:
+    """Check a study and show how it would run; the same as run --dry-run."""
+    _show_plan(_study(spec, changes, seeds), engine, device, data_dir)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+) -> None:
+    """Write the report of finished trials anew."""
+    console = Console()
+    for folder in runs:
+        results = Results.open(folder)
+        results.report()
+        console.print(terminal_table(results.numbers()))
+        _say_answer(console, results)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe's specification.")] = None,
+) -> None:
+    """List the studies shipped with Ridgeline, or show one."""
+    if name is None:
+        for key, make in RECIPES.items():
+            typer.echo(f"{key:20} {(make.__doc__ or '').splitlines()[0]}")
+        return
+    if name not in RECIPES:
+        raise RidgelineError(f"no recipe is called {name!r}; {nearest(name, RECIPES)}")
+    typer.echo(RECIPES[name]().to_yaml(), nl=False)
+
+
+class _Count:
+    """Passes progress on to the bar and counts trials."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.trials, self.trained = bar, 0, 0
+
+    def start(self, trials: int, done: int, steps_a_trial: int) -> None:
+        self.trials = trials
+        self.bar.start(trials, done, steps_a_trial)
+
+    def steps(self, count: int) -> None:
+        self.bar.steps(count)
+
+    def trial_done(self) -> None:
+        self.trained += 1
+        self.bar.trial_done()
+
+
+def _study(spec: str, changes: list[str] | None, seeds: int | None) -> Study:
+    if spec in RECIPES:
+        study = RECIPES[spec]()
+    elif Path(spec).is_file():
+        study = load_study(spec)
+    elif spec.endswith((".yaml", ".yml")) or "/" in spec:
+        raise RidgelineError(f"{spec} does not exist; check the path.")
+    else:
+        raise RidgelineError(f"no recipe is called {spec!r} and no file either; {nearest(spec, RECIPES)}")
+    settings: dict[str, Any] = {}
+    for change in changes or []:
+        key, equals, value = change.partition("=")
+        if not equals or not key:
+            raise RidgelineError(f"--set {change!r} is no key=value; write e.g. --set train.lr=1e-3.")
+        settings[key] = parse_yaml(value, f"--set {key}")
+    if seeds is not None:
+        settings["seeds"] = seeds
+    return study.with_changes(settings) if settings else study
+
+
+def _show_plan(study: Study, engine: str, device: str, data_dir: Path | None) -> None:
+    chosen = study.plan(engine=engine, device=device, data_dir=data_dir)
+    trials = study.trials()
+    typer.echo(f"{study.name}: {len(trials)} trials, {len({t.arm for t in trials})} arms")
+    for arm in dict.fromkeys(trial.arm for trial in trials):
+        typer.echo(f"  {arm}")
+    typer.echo(
+        f"engine {chosen.engine} on {chosen.device}, {chosen.processes} process(es) of {chosen.threads} "
+        f"thread(s): {chosen.reason}"
+    )
+
+
+def _say_answer(console: Console, results: Results) -> None:
+    for sentence in results.answer()[1:]:
+        console.print(sentence, markup=False, highlight=False)
+    console.print(f"Report: {results.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(results.answer()[0], markup=False, highlight=False, style="bold")

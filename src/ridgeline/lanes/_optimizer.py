@@ -1,0 +1,49 @@
+"""The optimizer of a solo trial, fused where torch has it, and its learning rate over the run."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from ridgeline.lanes._settings import Schedule, Training
+
+
+def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
+    """The optimizer over all trainable parameters of the model.
+
+    Fused kernels exist for Adam, AdamW and SGD on the CPU and on CUDA, for floating parameters.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    common: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay, "fused": True}
+    if training.optimizer == "sgd":
+        return SGD(parameters, momentum=training.momentum, nesterov=training.nesterov, **common)
+    kind = Adam if training.optimizer == "adam" else AdamW
+    return kind(parameters, betas=training.betas, eps=training.eps, **common)
+
+
+def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
+    """The factor on the learning rate for update number `step`, 0 ≤ step < steps.
+
+    Example:
+        >>> [learning_rate_factor(Schedule("cosine", warmup=2), k, 6) for k in (0, 1, 2, 4)]
+        [0.5, 1.0, 1.0, 0.5]
+    """
+    if step < schedule.warmup:
+        return (step + 1) / schedule.warmup
+    if schedule.name == "step":
+        return float(schedule.gamma ** (step // schedule.every))
+    share = (step - schedule.warmup) / max(steps - schedule.warmup, 1)
+    if schedule.name == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * share))
+    return 1.0 - share if schedule.name == "linear" else 1.0
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of every group."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr

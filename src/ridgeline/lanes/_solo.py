@@ -1,0 +1,229 @@
+"""The solo engine: ordinary PyTorch, one trial at a time; the oracle of every other engine."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ridgeline.data import Data, Examples
+from ridgeline.errors import RidgelineError
+from ridgeline.lanes._evaluate import Evaluation
+from ridgeline.lanes._history import History, curve_sets, measure, weight_facts
+from ridgeline.lanes._loss import batch_loss, correct
+from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
+from ridgeline.lanes._outcome import Outcome
+from ridgeline.lanes._settings import EarlyStopping, Training
+from ridgeline.noise import Clock, permutation, stream_key
+from ridgeline.regularizer import Regularizer, regularize
+from ridgeline.select import Rule
+
+
+@dataclass(frozen=True)
+class Program:
+    """One trial, ready to train: a pure function of these values.
+
+    Attributes:
+        build: makes the model with weights drawn by clock.seed, and dropout that reads the clock.
+        foreign: whether model or data may draw from torch's global generator, which is then seeded
+            before each step.
+    """
+
+    build: Callable[[Clock, Data], nn.Module]
+    data: Data
+    training: Training
+    rules: Sequence[Rule]
+    seed: int
+    foreign: bool = False
+
+
+def batches(n: int, batch_size: int, seed: int, steps: int) -> Iterator[Tensor]:
+    """The row numbers of each batch: every epoch a permutation drawn by (seed, epoch), cut in order."""
+    made, epoch = 0, 0
+    while made < steps:
+        order = permutation(stream_key(seed, "order", epoch), n)
+        for start in range(0, n, batch_size):
+            if made == steps:
+                return
+            yield order[start : start + batch_size]
+            made += 1
+        epoch += 1
+
+
+def train(
+    program: Program,
+    device: torch.device,
+    on_steps: Callable[[int], None] = lambda steps: None,
+) -> Outcome:
+    """Train one trial and evaluate it.
+
+    Args:
+        on_steps: called after each evaluation with the number of updates since the one before.
+    """
+    began = time.perf_counter()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trial = _Trial(program, device)
+        trial.run(on_steps)
+        return trial.outcome(time.perf_counter() - began)
+
+
+def probe(program: Program, device: torch.device) -> nn.Module:
+    """Build the model and push two examples through model, loss and penalty; returns the model.
+
+    Raises:
+        RidgelineError: when the model cannot process the data, or a rule does not fit the model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        trial = _Trial(program, device)
+        x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
+        try:
+            output = trial.model.eval()(x.to(device))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise RidgelineError(
+                f"the model cannot process a batch of shape {tuple(x.shape)} ({reason}); check that it fits "
+                f"the data."
+            ) from None
+        expected = (len(x), program.data.n_outputs)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        classes = program.training.loss == "cross_entropy"
+        if shape != expected and not (classes and isinstance(output, Tensor) and _wider(output, expected)):
+            raise RidgelineError(
+                f"the model returns {shape} for a batch of {len(x)}; the data need {expected}: one column "
+                f"a {'class' if classes else 'target'}."
+            )
+        return trial.model
+
+
+def _wider(output: Tensor, expected: tuple[int, int]) -> bool:
+    """More logits than classes seen are legal: a class may be absent from a small data set."""
+    return output.ndim == 2 and output.shape[0] == expected[0] and output.shape[1] >= expected[1]
+
+
+class _Trial:
+    """The state of one trial while it trains."""
+
+    def __init__(self, program: Program, device: torch.device) -> None:
+        self.program, self.device = program, device
+        self.clock = Clock(program.seed)
+        self.model = program.build(self.clock, program.data).to(device)
+        if not any(p.requires_grad for p in self.model.parameters()):
+            raise RidgelineError("the model has no trainable parameters; nothing can be trained.")
+        self.sets: dict[str, Examples] = {n: e.to(device) for n, e in program.data.sets.items()}
+        self.train_set = self.sets["train"]
+        self.optimizer = build_optimizer(self.model, program.training)
+        self.regularizer = self._regularize()
+        self.history = History()
+        self.step = 0
+        self.diverged = False
+        self.best_loss, self.best_step = math.inf, 0
+        self.best_state: dict[str, Tensor] = {}
+
+    def _regularize(self) -> Regularizer | None:
+        if not self.program.rules:
+            return None
+        return regularize(self.model, self.program.rules, optimizer=self.optimizer)
+
+    def run(self, on_steps: Callable[[int], None]) -> None:
+        training = self.program.training
+        sets = curve_sets(self.sets, training)
+        stopper = None if training.early_stopping is None else _Patience(training.early_stopping)
+        self.record(sets, None)
+        order = batches(len(self.train_set), training.batch_size, self.program.seed, training.steps)
+        reported = 0
+        self.model.train()
+        for index in order:
+            batch = self.update(index)
+            if self.step % training.evaluate_every == 0 or self.step == training.steps:
+                row = self.record(sets, batch)
+                on_steps(self.step - reported)
+                reported = self.step
+                if self.diverged or (stopper is not None and stopper.stop(row)):
+                    return
+
+    def update(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One update; returns the batch's data loss, outputs and targets."""
+        training = self.program.training
+        self.clock.step = self.step
+        if self.program.foreign:
+            torch.manual_seed(stream_key(self.program.seed, "torch", self.step))
+        factor = learning_rate_factor(training.schedule, self.step, training.steps)
+        set_learning_rate(self.optimizer, training.lr * factor)
+        x, y = self.train_set.batch(index)
+        x, y = x.to(self.device), y.to(self.device)
+        output = self.model(x)
+        data_loss = batch_loss(training.loss, output, y, training.label_smoothing)
+        added = None if self.regularizer is None else self.regularizer.objective()
+        self.optimizer.zero_grad(set_to_none=True)
+        (data_loss if added is None else data_loss + added).backward()
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        return data_loss.detach(), output.detach(), y
+
+    def record(
+        self, sets: dict[str, Examples], batch: tuple[Tensor, Tensor, Tensor] | None
+    ) -> dict[str, float | None]:
+        """Evaluate the curve's sets, add a row to the history, keep the best weights."""
+        training = self.program.training
+        found, values = measure(self.model, sets, training.loss, self.device)
+        hits = batch is not None and training.loss == "cross_entropy"
+        row: dict[str, float | None] = {
+            "step": self.step,
+            "epoch": self.step * training.batch_size / len(self.train_set),
+            "batch_loss": None if batch is None else float(batch[0]),
+            "batch_accuracy": float(correct(batch[1], batch[2]).double().mean()) if hits and batch else None,
+            **values,
+            "penalty": 0.0 if self.regularizer is None else float(self.regularizer.penalty().detach()),
+            **weight_facts(self.model),
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+        }
+        self.history.record(row)
+        self.diverged = not all(math.isfinite(evaluation.loss) for evaluation in found.values())
+        if not self.diverged and found["val"].loss < self.best_loss:
+            self.best_loss, self.best_step = found["val"].loss, self.step
+            self.best_state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        return row
+
+    def outcome(self, seconds: float) -> Outcome:
+        """Evaluate every set whole at the last and the best step; leaves the model at the best."""
+        weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        last: dict[str, Evaluation] = {}
+        best: dict[str, Evaluation] = {}
+        if not self.diverged:
+            loss = self.program.training.loss
+            last, _ = measure(self.model, self.sets, loss, self.device)
+            self.model.load_state_dict(self.best_state)
+            best, _ = measure(self.model, self.sets, loss, self.device)
+        return Outcome(
+            status="diverged" if self.diverged else "done",
+            steps=self.step,
+            seconds=seconds,
+            best_step=self.best_step if best else None,
+            curves=self.history.columns,
+            last=last,
+            best=best,
+            weights=weights,
+            audit=[] if self.regularizer is None else self.regularizer.audit().rows,
+        )
+
+
+class _Patience:
+    """Early stopping: counts evaluations without improvement of one column."""
+
+    def __init__(self, settings: EarlyStopping) -> None:
+        self.settings = settings
+        self.sign = -1.0 if settings.monitor.endswith("accuracy") else 1.0
+        self.lowest, self.waited = math.inf, 0
+
+    def stop(self, row: dict[str, float | None]) -> bool:
+        value = row[self.settings.monitor]
+        assert value is not None
+        if self.sign * value < self.lowest - self.settings.min_delta:
+            self.lowest, self.waited = self.sign * value, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.settings.patience

@@ -1,0 +1,158 @@
+"""The answer in words: does it overfit, does a penalty help, what limits the statement."""
+
+from typing import Any
+
+# A rise below this share of (null loss − lowest loss) is no overfitting worth the name.
+DELTA_SHARE = 0.02
+_LEVEL = 0.05
+
+
+def headline(numbers: dict[str, Any]) -> str:
+    """One sentence, as a template over the report's numbers."""
+    if numbers["baseline"] is None:
+        return "Every arm has a diverged seed, so nothing can be compared; lower the learning rate."
+    helped = _help(numbers)
+    return f"{_overfitting(numbers)}{'; ' if helped else ''}{helped}."
+
+
+def _overfitting(numbers: dict[str, Any]) -> str:
+    i = numbers["baseline"]
+    arm = numbers["arms"][i]
+    rise, low, high = arm["rise"], arm["rise"]["low"], arm["rise"]["high"]
+    who = f"the arm {arm['arm']}" if arm["regularization"] else "the model without a penalty"
+    end = f"{{arms.{i}.final.val_loss.mean:.3f}}"
+    course = (
+        f"validation loss goes from {{arms.{i}.rise.lowest:.3f}} at step {{arms.{i}.rise.step:d}} to {end}"
+    )
+    interval = f"(rise {{arms.{i}.rise.low:.3f}} to {{arms.{i}.rise.high:.3f}})"
+    if low is None:
+        return f"Whether {who} overfits cannot be said with {{n_seeds:d}} seeds (use 3 or more): {course} at the end"
+    delta = DELTA_SHARE * (numbers["null"]["val_loss"] - rise["lowest"])
+    if low > 0 and rise["mean"] >= delta:
+        return f"{who[0].upper()}{who[1:]} overfits: {course} {interval}"
+    if high < delta:
+        return f"{who[0].upper()}{who[1:]} does not overfit: validation loss ends at {end} {interval}"
+    return f"Whether {who} overfits is undecided: {course} {interval}"
+
+
+def _help(numbers: dict[str, Any]) -> str:
+    baseline, chosen = numbers["baseline"], numbers["chosen"]["val_loss"]
+    if not numbers["comparisons"]:
+        return ""
+    if chosen == baseline:
+        return "no other arm has a lower validation loss"
+    arms = numbers["arms"]
+    if arms[chosen]["versus"]["val_loss"]["low"] is None:
+        return f"{_name(arms[chosen])} takes it {_change(baseline, chosen)}, without an interval"
+    best = _proven(numbers)
+    if best is None:
+        return (
+            f"no arm lowers it beyond doubt: the lowest, {_name(arms[chosen])}, takes it "
+            f"{_change(baseline, chosen)} {_interval(chosen)}"
+        )
+    return f"{_name(arms[best])} lowers the final loss {_change(baseline, best)} {_interval(best)}"
+
+
+def _proven(numbers: dict[str, Any]) -> int | None:
+    """The arm of lowest loss among those whose advantage stands after Holm."""
+    arms = numbers["arms"]
+    proven = [i for i, arm in enumerate(arms) if arm["versus"] and _lowers(arm["versus"]["val_loss"])]
+    return min(proven, key=lambda i: float(arms[i]["final"]["val_loss"]["mean"])) if proven else None
+
+
+def _lowers(versus: dict[str, Any]) -> bool:
+    return versus["p_holm"] is not None and versus["p_holm"] < _LEVEL and versus["mean"] < 0
+
+
+def _name(arm: dict[str, Any]) -> str:
+    return str(arm["regularization"] or arm["arm"])
+
+
+def _change(baseline: int, index: int) -> str:
+    return f"from {{arms.{baseline}.final.val_loss.mean:.3f}} to {{arms.{index}.final.val_loss.mean:.3f}}"
+
+
+def _interval(index: int) -> str:
+    key = f"arms.{index}.versus.val_loss"
+    return f"(paired difference {{{key}.low:.3f}} to {{{key}.high:.3f}}, p = {{{key}.p_holm:.2g}} after Holm)"
+
+
+def details(numbers: dict[str, Any]) -> list[str]:
+    """Further sentences: the gap, what accuracy says, what the test set says."""
+    if numbers["baseline"] is None:
+        return []
+    sentences = []
+    base, chosen = numbers["baseline"], numbers["chosen"]
+    if chosen["val_loss"] != base:
+        pick = chosen["val_loss"]
+        if _proven(numbers) not in (None, pick):
+            sentences.append(
+                f"{_name(numbers['arms'][pick])} ends lower still, at {{arms.{pick}.final.val_loss.mean:.3f}}, but "
+                f"less surely {_interval(pick)}."
+            )
+        sentences.append(
+            f"With {_name(numbers['arms'][pick])} the gap between validation and training loss goes from "
+            f"{{arms.{base}.final.gap.mean:.3f}} to {{arms.{pick}.final.gap.mean:.3f}}; a smaller gap alone is "
+            f"no merit, since any crippling penalty closes it."
+        )
+    if "val_accuracy" in chosen:
+        sentences.append(_accuracy(numbers, base, chosen["val_accuracy"]))
+    test = numbers["test"]
+    if test and test["difference"] and test["difference"]["test_loss"]:
+        sentences.append(
+            "On the test set, opened for the baseline and the arm of lowest validation loss only, the loss goes from "
+            "{test.arms.0.test_loss.mean:.3f} to {test.arms.1.test_loss.mean:.3f} (paired "
+            "difference {test.difference.test_loss.low:.3f} to {test.difference.test_loss.high:.3f})."
+        )
+    return sentences
+
+
+def _accuracy(numbers: dict[str, Any], base: int, pick: int) -> str:
+    agree = pick == numbers["chosen"]["val_loss"]
+    start = "Accuracy chooses the same arm: " if agree else "Loss and accuracy choose different arms: "
+    if pick == base:
+        return f"{start}no other arm has a higher validation accuracy than the baseline."
+    arm = numbers["arms"][pick]
+    key = f"arms.{pick}.versus.val_accuracy"
+    sentence = (
+        f"{start}accuracy is highest with {_name(arm)}, {{arms.{pick}.final.val_accuracy.mean:.3f}} against "
+        f"{{arms.{base}.final.val_accuracy.mean:.3f}}"
+    )
+    if arm["versus"]["val_accuracy"]["low"] is None:
+        return f"{sentence}, without an interval."
+    return f"{sentence} (paired difference {{{key}.low:.3f}} to {{{key}.high:.3f}})."
+
+
+def notes(numbers: dict[str, Any], spec: dict[str, Any]) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    found = [
+        "{n_arms:d} configurations were tried, {n_seeds:d} seeds each. Ranking uses the validation set; the best "
+        "of many is flattered by having been chosen.",
+        "An interval is mean ± t · SE with SE² = s²(seeds)/S + s²(examples)/n: it carries training noise and the "
+        "sampling of the evaluated examples. Differences are paired by seed and by example.",
+        "Losses are data losses in evaluation mode; the penalty has its own column.",
+    ]
+    noise = spec.get("data", {}).get("label_noise")
+    if noise:
+        found.insert(
+            0,
+            f"{noise:.0%} of the training labels were exchanged for wrong ones on purpose; validation and test "
+            f"labels are as published.",
+        )
+    if not numbers["n_test"]:
+        found.append("There is no test set: nothing here was judged on data that took no part in choosing.")
+    if numbers["n_unfinished"]:
+        found.append("{n_unfinished:d} trials are not finished; run the same command to go on.")
+    if _too_coarse(numbers):
+        found.append(
+            "The validation set of {n_val:d} examples cannot resolve the difference between the baseline and the "
+            "lowest arm: its sampling alone is larger. Bring more validation data."
+        )
+    return found
+
+
+def _too_coarse(numbers: dict[str, Any]) -> bool:
+    if numbers["chosen"] is None or numbers["chosen"]["val_loss"] == numbers["baseline"]:
+        return False
+    versus = numbers["arms"][numbers["chosen"]["val_loss"]]["versus"]["val_loss"]
+    return bool(versus and 1.96 * versus["se_examples"] > abs(versus["mean"]))

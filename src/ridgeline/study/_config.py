@@ -1,0 +1,152 @@
+"""The configuration of one trial, strictly typed: unknown keys and values without effect are errors."""
+
+import math
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ridgeline.errors import nearest
+from ridgeline.lanes import LossName, OptimizerName, ScheduleName
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+_STRENGTH = (
+    "the penalty's coefficient is regularization.strength; the optimizer's own decay, biases included, is "
+    "train.weight_decay"
+)
+MISPLACED = {"weight_decay": _STRENGTH, "lambda": _STRENGTH, "alpha": _STRENGTH, "wd": _STRENGTH}
+
+
+class Strict(BaseModel):
+    """No unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise ValueError(unknown_key(str(key), list(cls.model_fields)))
+        return value
+
+
+def unknown_key(key: str, allowed: list[str]) -> str:
+    """The sentence about an unknown key."""
+    hint = MISPLACED.get(key.lower()) or nearest(key, allowed)
+    return f"unknown key {key!r}; {hint}"
+
+
+class ScheduleConfig(Strict):
+    """The learning rate's course."""
+
+    name: ScheduleName = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
+    every: Count | None = None
+    gamma: Positive = 0.1
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.name == "step") != (self.every is not None):
+            raise ValueError(
+                "`every` (updates between two steps) belongs to the schedule 'step', which needs it"
+            )
+        return self
+
+
+class EarlyStoppingConfig(Strict):
+    """When to stop before the last update."""
+
+    monitor: Annotated[str, Field(pattern=r"_(loss|accuracy)$")] = "val_loss"
+    patience: Count = 10
+    min_delta: NonNegative = 0.0
+
+
+class TrainConfig(Strict):
+    """How a trial is trained."""
+
+    optimizer: OptimizerName = "adam"
+    lr: Positive
+    batch_size: Count = 64
+    epochs: Count | None = None
+    steps: Count | None = None
+    loss: LossName | None = None
+    momentum: Share | None = None
+    nesterov: bool = False
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    weight_decay: NonNegative = 0.0
+    label_smoothing: Share = 0.0
+    clip_norm: Positive | None = None
+    schedule: ScheduleConfig = ScheduleConfig()
+    early_stopping: EarlyStoppingConfig | None = None
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _schedule_by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps, and not both")
+        if self.momentum is not None and self.optimizer != "sgd":
+            raise ValueError(f"momentum has no effect with {self.optimizer}; use betas, or optimizer: sgd")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.betas is not None and self.optimizer == "sgd":
+            raise ValueError("betas have no effect with sgd; use momentum")
+        return self
+
+
+class RegularizationConfig(Strict):
+    """One entry of `regularization`: a penalty on the weights that `match` names."""
+
+    penalty: Literal["l1", "l2"]
+    strength: NonNegative
+    match: str | None = None
+    mode: Literal["loss", "coupled"] = "loss"
+    reduction: Literal["sum", "mean"] = "sum"
+    name: str | None = None
+
+
+_SLICE = re.compile(r"^(train|val|test)(?:\[(\d*):(\d*)\])?$")
+
+
+class EvaluateConfig(Strict):
+    """When and on what a trial is evaluated."""
+
+    every: Count | None = None
+    train_examples: Count = 5_000
+    sets: Annotated[dict[str, str], Field(default_factory=dict)]
+
+    @field_validator("sets")
+    @classmethod
+    def _slices(cls, sets: dict[str, str]) -> dict[str, str]:
+        for name, text in sets.items():
+            if name in ("train", "val") or not name.isidentifier():
+                raise ValueError(f"{name!r} cannot name a set; choose another name of letters and digits")
+            if not _SLICE.match(text):
+                raise ValueError(
+                    f"{name} is {text!r}; write 'train', 'val' or 'test', or a slice: 'train[:1000]'"
+                )
+        return sets
+
+    def slices(self) -> dict[str, tuple[str, int | None, int | None]]:
+        """Each further set as (origin, start, stop)."""
+        found = {}
+        for name, text in self.sets.items():
+            match = _SLICE.match(text)
+            assert match is not None
+            origin, start, stop = match.groups()
+            found[name] = (origin, int(start) if start else None, int(stop) if stop else None)
+        return found
+
+
+def default_every(steps: int) -> int:
+    """Updates between two evaluations where the study names none: about 75 points a curve."""
+    return max(1, math.ceil(steps / 75))

@@ -1,0 +1,128 @@
+"""Training one trial and storing it: what every executor does."""
+
+import json
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from ridgeline.data import Data
+from ridgeline.errors import RidgelineError
+from ridgeline.lanes import Outcome, train
+from ridgeline.store import provenance, write_part
+from ridgeline.study._baseline import null_scores
+from ridgeline.study._programs import load_data, program_of
+from ridgeline.study._trials import Trial
+
+
+def prepare_process(threads: int) -> bool:
+    """The first act on torch in a study's process: flush denormals, set threads; returns whether it flushes.
+
+    L2 under Adam drives weights into the denormal range, where a CPU step takes four times as long.
+    """
+    flushes = torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+    return flushes
+
+
+@lru_cache(maxsize=1)
+def _data(section: str, seed: int, data_dir: Path | None) -> tuple[Data, dict[str, str]]:
+    data = load_data(json.loads(section), seed, data_dir)
+    return data, data.digests()
+
+
+def execute(
+    run: Path,
+    trial: Trial,
+    *,
+    device: torch.device,
+    threads: int,
+    flushes: bool,
+    data_dir: Path | None,
+    on_steps: Callable[[int], None],
+) -> None:
+    """Train a trial and write its part.
+
+    Raises:
+        RidgelineError: naming the trial, when its model or data fail.
+    """
+    data, digests = _data(json.dumps(trial.sections["data"]), trial.seed, data_dir)
+    program = program_of(trial.config, trial.seed, data)
+    try:
+        outcome = train(program, device, on_steps)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise RidgelineError(
+            f"trial {trial.arm!r}, seed {trial.seed} failed while training ({reason}); what was done is kept."
+        ) from error
+    facts = provenance(device, threads, flushes)
+    facts |= {"config": json.dumps(trial.config.identity(), sort_keys=True), "pid": str(os.getpid())}
+    write_part(run, trial.trial_id, _tables(trial, outcome, data, digests), outcome.weights, facts)
+
+
+def _tables(trial: Trial, outcome: Outcome, data: Data, digests: dict[str, str]) -> dict[str, pl.DataFrame]:
+    row: dict[str, object] = {
+        "trial_id": trial.trial_id,
+        "status": outcome.status,
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "seconds": outcome.seconds,
+        "task": data.task,
+    }
+    for when, found in (("final", outcome.last), ("best", outcome.best)):
+        for name in ("train", "val"):
+            row[f"{when}_{name}_loss"] = found[name].loss if found else None
+            row[f"{when}_{name}_accuracy"] = found[name].accuracy if found else None
+    row |= null_scores(data, trial.config.train.loss)
+    row |= {f"n_{name}": len(examples) for name, examples in data.sets.items()}
+    row |= {f"{name}_hash": digest for name, digest in digests.items()}
+    curves = pl.DataFrame(outcome.curves, schema_overrides={"step": pl.Int64})
+    audit = (
+        pl.DataFrame(outcome.audit)
+        if outcome.audit
+        else pl.DataFrame({"name": []}, schema={"name": pl.String})
+    )
+    return {
+        "trials": pl.DataFrame([row]),
+        "curves": _named(curves, trial),
+        "predictions": _named(_predictions(outcome, data), trial),
+        "audit": _named(audit, trial),
+    }
+
+
+def _named(frame: pl.DataFrame, trial: Trial) -> pl.DataFrame:
+    return frame.select(pl.lit(trial.trial_id).alias("trial_id"), pl.all())
+
+
+def _predictions(outcome: Outcome, data: Data) -> pl.DataFrame:
+    """One row an example of val and test, at the last and the best step."""
+    frames = [
+        pl.DataFrame(
+            {
+                "set": [name] * len(evaluation.losses),
+                "when": [when] * len(evaluation.losses),
+                "example": data.sets[name].ids.numpy(),
+                "label": None if evaluation.correct is None else data.sets[name].targets().cpu().numpy(),
+                "loss": evaluation.losses.numpy(),
+                "correct": None if evaluation.correct is None else evaluation.correct.numpy(),
+            },
+            schema=_PREDICTIONS,
+        )
+        for when, found in (("last", outcome.last), ("best", outcome.best))
+        for name, evaluation in found.items()
+        if name != "train"
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=_PREDICTIONS)
+
+
+_PREDICTIONS = {
+    "set": pl.String,
+    "when": pl.String,
+    "example": pl.Int32,
+    "label": pl.Int32,
+    "loss": pl.Float32,
+    "correct": pl.Boolean,
+}

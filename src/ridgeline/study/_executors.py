@@ -1,0 +1,152 @@
+"""Executors: the trials still to do, one after another here, or in one process a core."""
+
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ridgeline.errors import RidgelineError
+from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._plan import Plan
+from ridgeline.study._trials import Trial
+
+
+class Progress(Protocol):
+    """What a run tells whoever watches it."""
+
+    def start(self, trials: int, done: int, steps_a_trial: int) -> None: ...
+
+    def steps(self, count: int) -> None: ...
+
+    def trial_done(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trials to run, and where."""
+
+    run: Path
+    spec: dict[str, Any]
+    trials: Sequence[Trial]
+    plan: Plan
+    data_dir: Path | None
+
+
+def run_here(job: Job, progress: Progress) -> None:
+    """Train the trials in this process, one after another; threads are set back afterwards."""
+    threads = torch.get_num_threads()
+    flushes = prepare_process(job.plan.threads)
+    try:
+        for trial in job.trials:
+            execute(
+                job.run,
+                trial,
+                device=torch.device(job.plan.device),
+                threads=job.plan.threads,
+                flushes=flushes,
+                data_dir=job.data_dir,
+                on_steps=progress.steps,
+            )
+            progress.trial_done()
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+def run_processes(job: Job, progress: Progress) -> None:
+    """Train the trials in `plan.processes` processes.
+
+    Raises:
+        RidgelineError: when a trial fails or a worker is killed; the others are ended, finished trials kept.
+    """
+    inbox: queue.Queue[tuple[subprocess.Popen[str], str]] = queue.Queue()
+    workers: list[subprocess.Popen[str]] = []
+    waiting = list(reversed(job.trials))
+    flight: dict[int, Trial] = {}
+    try:
+        for _ in range(min(job.plan.processes, len(waiting))):
+            worker = _start(job, inbox)
+            workers.append(worker)
+            flight[worker.pid] = _give(worker, waiting.pop())
+        while flight:
+            worker, line = inbox.get()
+            if not line and worker.pid in flight:
+                raise _lost(worker, flight[worker.pid])
+            message = json.loads(line or "{}")
+            if "error" in message:
+                raise RidgelineError(message["error"])
+            progress.steps(message.get("steps", 0))
+            if "done" in message:
+                progress.trial_done()
+                del flight[worker.pid]
+                if waiting:
+                    flight[worker.pid] = _give(worker, waiting.pop())
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _start(job: Job, inbox: "queue.Queue[tuple[subprocess.Popen[str], str]]") -> subprocess.Popen[str]:
+    # A session of its own: Ctrl-C reaches this process alone, which then ends its workers.
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "ridgeline.study._worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    setup = {
+        "run": str(job.run),
+        "spec": job.spec,
+        "threads": job.plan.threads,
+        "device": job.plan.device,
+        "data_dir": None if job.data_dir is None else str(job.data_dir),
+        "sys_path": sys.path,
+    }
+    _write(worker, setup)
+    threading.Thread(target=_listen, args=(worker, inbox), daemon=True).start()
+    return worker
+
+
+def _listen(worker: subprocess.Popen[str], inbox: "queue.Queue[tuple[subprocess.Popen[str], str]]") -> None:
+    """Pass a worker's lines on, and an empty one when it has ended."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    with worker.stdout:
+        for line in worker.stdout:
+            inbox.put((worker, line))
+    inbox.put((worker, ""))
+    with contextlib.suppress(BrokenPipeError):
+        worker.stdin.close()
+
+
+def _give(worker: subprocess.Popen[str], trial: Trial) -> Trial:
+    try:
+        _write(worker, trial.trial_id)
+    except BrokenPipeError:
+        raise _lost(worker, trial) from None
+    return trial
+
+
+def _write(worker: subprocess.Popen[str], value: object) -> None:
+    assert worker.stdin is not None
+    worker.stdin.write(json.dumps(value) + "\n")
+    worker.stdin.flush()
+
+
+def _lost(worker: subprocess.Popen[str], trial: Trial) -> RidgelineError:
+    code = worker.wait()
+    why = f"signal {-code}, often a sign that memory ran out" if code < 0 else f"exit code {code}"
+    return RidgelineError(
+        f"the process training {trial.arm!r}, seed {trial.seed} ended ({why}); finished trials are kept, run "
+        f"the same command to go on."
+    )

@@ -1,0 +1,96 @@
+"""`data:` and `model:`: which kind is meant, and options checked against the function that takes them."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from ridgeline.data import SOURCES, table
+from ridgeline.errors import RidgelineError, nearest
+from ridgeline.models import NETWORKS
+from ridgeline.study._config import Count, Share, Strict, unknown_key
+
+
+class DrawConfig(Strict):
+    """What every data set understands besides its own options."""
+
+    n_train: Count | None = None
+    val_share: Share | None = None
+    label_noise: Share = 0.0
+    split: Literal["seed", "fixed"] = "seed"
+
+
+# Arguments that the program fills in, so a specification may not.
+_FILLED = {"data_dir", "input_shape", "n_outputs", "file"}
+
+
+def data_kind(raw: Mapping[str, Any]) -> str:
+    """Which of name, factory and file a `data` section has; exactly one."""
+    return _one_of(raw, ("name", "factory", "file"), "data")
+
+
+def model_kind(raw: Mapping[str, Any]) -> str:
+    """Which of name and factory a `model` section has; exactly one."""
+    return _one_of(raw, ("name", "factory"), "model")
+
+
+def _one_of(raw: Mapping[str, Any], kinds: tuple[str, ...], section: str) -> str:
+    given = [kind for kind in kinds if kind in raw]
+    if len(given) != 1:
+        raise RidgelineError(f"{section} needs exactly one of {', '.join(kinds)}; it has {given or 'none'}.")
+    if not isinstance(raw[given[0]], str):
+        raise RidgelineError(f"{section}.{given[0]} is {raw[given[0]]!r}; it must be text.")
+    return given[0]
+
+
+def data_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], DrawConfig]:
+    """A `data` section taken apart: options of its source, and what every source understands."""
+    kind = data_kind(raw)
+    rest = {key: value for key, value in raw.items() if key != kind}
+    if kind == "name":
+        own = _options("data", raw["name"], SOURCES, rest, also=list(DrawConfig.model_fields))
+    elif kind == "file":
+        own = _validated("data", table, rest, also=list(DrawConfig.model_fields))
+    else:
+        own = {key: value for key, value in rest.items() if key not in ("split", "val_share")}
+    common = {key: value for key, value in rest.items() if key not in own}
+    return own, DrawConfig.model_validate(common)
+
+
+def model_options(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A `model` section's options, checked where the model is a named one."""
+    kind = model_kind(raw)
+    rest = {key: value for key, value in raw.items() if key != kind}
+    return rest if kind == "factory" else _options("model", raw["name"], NETWORKS, rest)
+
+
+def _options(
+    section: str,
+    name: str,
+    table_of: Mapping[str, Callable[..., Any]],
+    rest: Mapping[str, Any],
+    also: list[str] | None = None,
+) -> dict[str, Any]:
+    if name not in table_of:
+        raise RidgelineError(f"{section}.name is {name!r}; {nearest(name, table_of)}")
+    return _validated(section, table_of[name], rest, also or [])
+
+
+def _validated(
+    section: str, function: Callable[..., Any], rest: Mapping[str, Any], also: list[str]
+) -> dict[str, Any]:
+    """Those of `rest` that are arguments of the function, checked against its annotations."""
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in _FILLED:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (parameter.annotation, Field(default=default))
+    for key in rest:
+        if key not in fields and key not in also:
+            raise RidgelineError(f"{section}: {unknown_key(key, sorted({*fields, *also}))}")
+    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model: type[BaseModel] = create_model(section, __config__=config, **fields)
+    own = {key: value for key, value in rest.items() if key in fields}
+    checked = model.model_validate(own)
+    return {key: getattr(checked, key) for key in own}

@@ -1,0 +1,194 @@
+"""Running a study: check everything, plan, train what is not done, take the parts into tables."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from ridgeline.errors import RidgelineError, nearest
+from ridgeline.lanes import probe
+from ridgeline.store import (
+    consolidate,
+    done_trials,
+    finished_parts,
+    locked,
+    read_json,
+    write_atomically,
+    write_json,
+)
+from ridgeline.study._executors import Job, Progress, run_here, run_processes
+from ridgeline.study._plan import ENGINES, Plan, make_plan, predict_seconds
+from ridgeline.study._programs import load_data, program_of
+from ridgeline.study._spec import StudySpec, dump_yaml, parse_yaml
+from ridgeline.study._trials import Trial
+
+
+class Silent:
+    """A progress that tells nobody."""
+
+    def start(self, trials: int, done: int, steps_a_trial: int) -> None:
+        """Nothing."""
+
+    def steps(self, count: int) -> None:
+        """Nothing."""
+
+    def trial_done(self) -> None:
+        """Nothing."""
+
+
+def choose_device(name: str) -> str:
+    """ "auto" takes the first CUDA device, else the CPU.
+
+    Raises:
+        RidgelineError: for a device that this machine lacks.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RidgelineError(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:N.") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise RidgelineError(f"device {name!r} is not available here; use cpu.")
+    return name
+
+
+def check_trials(
+    trials: Sequence[Trial], data_dir: Path | None, device: str, engine: str
+) -> tuple[Plan, int]:
+    """Try every arm's first trial on two examples and plan the run; returns the plan and steps a trial.
+
+    Raises:
+        RidgelineError: for anything that would fail later: data, factory, shapes, rules.
+    """
+    if engine not in ENGINES:
+        raise RidgelineError(f"engine is {engine!r}; {nearest(engine, ENGINES)}")
+    device = choose_device(device)
+    firsts = {trial.arm: trial for trial in reversed(trials)}
+    seconds, parameters, steps = 0.0, 0, 0
+    last_key, data = None, None
+    for trial in reversed(list(firsts.values())):
+        if data is None or trial.sections["data"] != last_key:
+            data, last_key = load_data(trial.sections["data"], trial.seed, data_dir), trial.sections["data"]
+        program = program_of(trial.config, trial.seed, data)
+        try:
+            model = probe(program, torch.device(device))
+        except RidgelineError as error:
+            raise RidgelineError(f"arm {trial.arm!r}: {error}") from None
+        size = sum(p.numel() for p in model.parameters())
+        parameters = max(parameters, size)
+        steps = max(steps, program.training.steps)
+        seconds += predict_seconds(size, program.training.batch_size, program.training.steps)
+    plan = make_plan(
+        device=device,
+        cores=_cores(),
+        trials=len({trial.trial_id for trial in trials}),
+        seconds_a_trial=seconds / len(firsts),
+        parameters=parameters,
+    )
+    return plan, steps
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_study(
+    spec: StudySpec,
+    trials: Sequence[Trial],
+    out: Path,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Run what is not done yet; returns the number of trials trained now.
+
+    Everything is checked before anything is written. An interruption keeps what was done.
+
+    Raises:
+        RidgelineError: for bad input, or a folder that belongs to another study.
+    """
+    belongs(out, spec)
+    watcher = progress or Silent()
+    wanted: dict[str, Trial] = {}
+    for trial in trials:
+        wanted.setdefault(trial.trial_id, trial)
+    if not missing(out, wanted) and not finished_parts(out):
+        watcher.start(len(wanted), len(wanted), 0)
+        return 0
+    plan, steps = check_trials(trials, data_dir, device, engine)
+    with locked(out):
+        stored = read_json(out / "plan.json")
+        if stored is not None:
+            plan = Plan.from_dict(stored)
+        else:
+            write_json(out / "plan.json", plan.as_dict())
+        write_atomically(out / "study.yaml", dump_yaml(spec.as_dict()).encode())
+        todo = missing(out, wanted)
+        watcher.start(len(wanted), len(wanted) - len(todo), steps)
+        job = Job(out, spec.as_dict(), todo, plan, data_dir)
+        try:
+            if todo:
+                (run_processes if plan.processes > 1 else run_here)(job, watcher)
+        finally:
+            consolidate(out, layout_of(trials))
+    return len(todo)
+
+
+def missing(out: Path, wanted: Mapping[str, Trial]) -> list[Trial]:
+    """The trials whose results are stored nowhere yet."""
+    done = done_trials(out)
+    return [trial for trial_id, trial in wanted.items() if trial_id not in done]
+
+
+def layout_of(trials: Sequence[Trial]) -> pl.DataFrame:
+    """One row a trial of the study, in its order."""
+    return pl.DataFrame([trial.layout() for trial in trials], infer_schema_length=None)
+
+
+def belongs(out: Path, spec: StudySpec) -> None:
+    """Refuse a folder that holds another study, or anything else; more seeds of the same one are welcome.
+
+    Raises:
+        RidgelineError: naming the first key that differs.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RidgelineError(f"{out} is a file, not a folder; choose another --out.")
+    kept = out / "study.yaml"
+    if not kept.is_file():
+        strangers = [p.name for p in out.iterdir() if p.name not in (".lock", "plan.json")]
+        if strangers:
+            raise RidgelineError(
+                f"{out} is no run folder: it holds {sorted(strangers)[0]!r}; choose another --out."
+            )
+        return
+    there = parse_yaml(kept.read_text(), str(kept))
+    here = spec.as_dict()
+    seeds = there.get("seeds", 1) if isinstance(there, dict) else None
+    if isinstance(seeds, int) and seeds > spec.seeds:
+        raise RidgelineError(
+            f"{out} holds {seeds} seeds, {spec.seeds} are asked for; ask for {seeds} or more, or choose "
+            f"another --out."
+        )
+    difference = _first_difference(there, here, "")
+    if difference:
+        raise RidgelineError(f"{out} belongs to another study: {difference}; choose another --out.")
+
+
+def _first_difference(there: Any, here: Any, key: str) -> str:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for name in dict.fromkeys([*there, *here]):
+            if name == "seeds" and not key:
+                continue
+            found = _first_difference(there.get(name), here.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return ""
+    return "" if there == here else f"{key} is {there!r} there and {here!r} here"

@@ -1,0 +1,57 @@
+"""A worker process: reads trials as JSON lines on its input, answers with JSON lines on its output.
+
+It ends when its input closes, so it never outlives the command that started it by more than the time
+between two evaluations, however that command ends.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from ridgeline.errors import RidgelineError
+from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._spec import check_spec
+from ridgeline.study._trials import trials_of
+
+
+def main() -> None:
+    """Serve trials until the input closes."""
+    # Only our messages may use the pipe: what a person's model prints goes to standard error.
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    setup = json.loads(sys.stdin.readline())
+    sys.path[:] = setup["sys_path"]
+    flushes = prepare_process(setup["threads"])
+    trials = {trial.trial_id: trial for trial in trials_of(check_spec(setup["spec"]))}
+    data_dir = None if setup["data_dir"] is None else Path(setup["data_dir"])
+    try:
+        for line in sys.stdin:
+            trial = trials[json.loads(line)]
+            try:
+                execute(
+                    Path(setup["run"]),
+                    trial,
+                    device=torch.device(setup["device"]),
+                    threads=setup["threads"],
+                    flushes=flushes,
+                    data_dir=data_dir,
+                    on_steps=lambda steps: _say(out, {"steps": steps}),
+                )
+            except (RidgelineError, OSError) as error:
+                _say(out, {"error": str(error)})
+                return
+            _say(out, {"done": trial.trial_id})
+    except BrokenPipeError:
+        os._exit(1)  # the command is gone, and with it whoever would read a traceback
+
+
+def _say(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    main()
