@@ -46,7 +46,7 @@ class _Separable:
     def _reduced(self, terms: Tensor) -> Tensor:
         """λ Σ terms: shape (), or (lanes,) when the strength has lanes."""
         weighted = terms * self._per_element(terms)
-        return weighted.flatten(1).sum(1) if lanes_of(self.strength) else weighted.sum()
+        return weighted.reshape(len(weighted), -1).sum(1) if lanes_of(self.strength) else weighted.sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class L1(_Separable):
         Args:
             step: ≥ 0, a number or a tensor that broadcasts to w.
         """
-        threshold = self._per_element(w) * step
-        return (w.sign() * (w.abs() - threshold).clamp_min(0.0)).to(w.dtype)
+        threshold = torch.as_tensor(self._per_element(w) * step, device=w.device)
+        return (w - w.clamp(-threshold, threshold)).to(w.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,16 @@ _EXAMPLES = {
 
 def _example_means(frame: pl.DataFrame) -> Floats:
     """The mean over seeds of each example's value."""
-    return frame.group_by("example").agg(pl.col("value").mean())["value"].to_numpy()
+    means = frame.group_by("example", maintain_order=True).agg(pl.col("value").mean())
+    return means.sort("example")["value"].to_numpy()
 
 
 def seed_means(stored: Stored, arm: str, metric: str) -> dict[int, float]:
     """A metric at the last step by seed; test metrics come from the stored examples."""
     if metric.startswith("test_"):
         of, name = _EXAMPLES[metric]
-        frame = stored.examples(arm, name, of).group_by("seed").agg(pl.col("value").mean())
+        examples = stored.examples(arm, name, of)
+        frame = examples.group_by("seed", maintain_order=True).agg(pl.col("value").mean())
         return dict(zip(frame["seed"], frame["value"], strict=True))
     return stored.column(arm, f"final_{metric}")
 
@@ -65,8 +67,9 @@ def gap(stored: Stored, arm: str) -> Interval:
 def balanced_accuracy(stored: Stored, arm: str) -> Interval:
     """The mean over classes of the share of correct validation examples, over seeds alone."""
     frame = stored.examples(arm, "val", "correct")
-    by_class = frame.group_by("seed", "label").agg(pl.col("value").mean())
-    by_seed = by_class.group_by("seed").agg(pl.col("value").mean()).sort("seed")
+    by_class = frame.group_by("seed", "label", maintain_order=True).agg(pl.col("value").mean())
+    by_class = by_class.sort("seed", "label")
+    by_seed = by_class.group_by("seed", maintain_order=True).agg(pl.col("value").mean())
     return interval(by_seed["value"].to_list())
 
 

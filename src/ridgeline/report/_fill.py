@@ -21,8 +21,17 @@ def look_up(numbers: Any, key: str) -> Any:
 
 
 def show(value: float | None, form: str) -> str:
-    """A number as a reader sees it: a real minus sign, a dash for none."""
-    return "–" if value is None else format(value, form).replace("-", _MINUS)
+    """A number as a reader sees it: a real minus sign, a dash for none.
+
+    Example:
+        >>> show(-0.0001, "+.3f"), show(-2.5, ".1f"), show(None, "d")
+        ('+0.000', '−2.5', '–')
+    """
+    if value is None:
+        return "–"
+    # z: no minus before a number that rounds to zero
+    form = form.replace(".", "z.", 1) if form.endswith(("f", "%")) else form
+    return format(value, form).replace("-", _MINUS)
 
 
 def plain(template: str, numbers: Any) -> str:
