@@ -3,11 +3,21 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ridgeline import schedules as schedules
 from ridgeline.errors import RidgelineError as RidgelineError
 from ridgeline.penalties import L1 as L1
 from ridgeline.penalties import L2 as L2
+from ridgeline.penalties import L2SP as L2SP
+from ridgeline.penalties import ElasticNet as ElasticNet
+from ridgeline.penalties import GroupLasso as GroupLasso
+from ridgeline.penalties import MaxNorm as MaxNorm
+from ridgeline.penalties import Norm as Norm
+from ridgeline.penalties import Nuclear as Nuclear
+from ridgeline.penalties import Orthogonal as Orthogonal
 from ridgeline.regularizer import Audit as Audit
 from ridgeline.regularizer import Regularizer as Regularizer
+from ridgeline.regularizer import assert_acting as assert_acting
+from ridgeline.regularizer import param_groups as param_groups
 from ridgeline.regularizer import regularize as regularize
 from ridgeline.select import Rule as Rule
 
@@ -30,15 +40,25 @@ _LAZY = {
 __all__ = [
     "L1",
     "L2",
+    "L2SP",
     "Audit",
+    "ElasticNet",
+    "GroupLasso",
+    "MaxNorm",
+    "Norm",
+    "Nuclear",
+    "Orthogonal",
     "Regularizer",
     "Results",
     "RidgelineError",
     "Rule",
     "Splits",
     "Study",
+    "assert_acting",
     "load_study",
+    "param_groups",
     "regularize",
+    "schedules",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The one error a person can mend, and the nearest-name hint that such errors carry."""
+"""The one error a person can mend, and the hints that such errors carry."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,17 @@ class RidgelineError(ValueError):
 
     The command line prints it as one sentence and ends with exit code 2.
     """
+
+
+def reason(error: BaseException) -> str:
+    """What another's exception says, in one line.
+
+    Example:
+        >>> reason(KeyError("width"))
+        "KeyError: 'width'"
+    """
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "noise",
     "penalties",
+    "schedules",
     "select",
     "regularizer",
     "data",
@@ -97,19 +98,11 @@ def test_the_light_import_test_can_fail() -> None:
 
 def test_public_names() -> None:
     assert set(ridgeline.__all__) == {
-        "L1",
-        "L2",
-        "Audit",
-        "Regularizer",
-        "Results",
-        "RidgelineError",
-        "Rule",
-        "Splits",
-        "Study",
-        "load_study",
-        "regularize",
+        *("L1", "L2", "L2SP", "ElasticNet", "GroupLasso", "MaxNorm", "Norm", "Nuclear", "Orthogonal"),
+        *("Audit", "Regularizer", "Rule", "assert_acting", "param_groups", "regularize", "schedules"),
+        *("Results", "RidgelineError", "Splits", "Study", "load_study"),
     }
     for name in ridgeline.__all__:
-        assert getattr(ridgeline, name).__name__ == name
+        assert getattr(ridgeline, name).__name__.endswith(name)
     with pytest.raises(AttributeError, match="no attribute 'L3'"):
         _ = ridgeline.L3

@@ -37,10 +37,13 @@ def main() -> None:
             f"the same command goes on.",
             2,
         )
-    except KeyboardInterrupt:
-        _end("interrupted: finished trials are kept; the same command goes on.", 130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C, without a word
+            _end("interrupted: finished trials are kept; the same command goes on.", 130)
+        raise
 
 
 def _end(sentence: str, code: int) -> None:
-    print(f"ridgeline: {sentence}", file=sys.stderr)
+    # What others' libraries say may have several lines.
+    print(f"ridgeline: {' '.join(sentence.splitlines())}", file=sys.stderr)
     sys.exit(code)

@@ -3,8 +3,8 @@
 import contextlib
 import gzip
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable
@@ -37,7 +37,6 @@ def download(
     image_set = IMAGE_SETS[name]
     base = (url or image_set.url).rstrip("/")
     folder = (data_dir or cache_dir()) / name
-    folder.mkdir(parents=True, exist_ok=True)
     for file, md5 in image_set.md5.items():
         path = folder / f"{file}.gz"
         if path.is_file() and _md5(path.read_bytes()) == md5:
@@ -50,6 +49,7 @@ def download(
                 f"{base}/{file}.gz is not the original file: MD5 {found or 'unreadable'}, expected {md5}; "
                 f"nothing was written; try another mirror (--url)."
             )
+        folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             partial.write_bytes(body)
@@ -68,7 +68,7 @@ def _fetch(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=60) as response:
             body: bytes = response.read()
             return body
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise RidgelineError(
             f"{url} cannot be fetched ({error}); check the connection, or name a mirror by --url."
         ) from None

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, IterableDataset, default_collate
 
 from ridgeline.errors import RidgelineError
 
@@ -69,13 +69,16 @@ class StreamExamples:
         rows = self.rows[index.cpu()].tolist()
         fetch: Callable[[list[int]], list[Any]] | None = getattr(self.dataset, "__getitems__", None)
         items = fetch(rows) if fetch is not None else [self.dataset[i] for i in rows]
-        collated = default_collate(items)
+        try:
+            collated = default_collate(items)
+        except TypeError:  # what cannot be stacked is no pair of tensors
+            collated = None
         if not isinstance(collated, (list, tuple)) or len(collated) != 2:
             raise RidgelineError(
                 f"the dataset {type(self.dataset).__name__} yields {type(items[0]).__name__} items; "
                 f"each item must be a pair (input, target)."
             )
-        x, y = collated
+        x, y = (_narrow(torch.as_tensor(part)) for part in collated)
         return x, target_tensor(y, self.task)
 
     def subset(self, index: Tensor) -> Self:
@@ -124,6 +127,23 @@ def target_tensor(y: Any, task: Task) -> Tensor:
     return tensor.long().reshape(-1)
 
 
+def _narrow(part: Tensor) -> Tensor:
+    """Numbers of Python and NumPy arrive as float64; models are float32."""
+    return part.float() if part.dtype == torch.float64 else part
+
+
+def _tensor(part: Any, role: str) -> Tensor:
+    try:
+        tensor = (
+            part if isinstance(part, Tensor) else torch.as_tensor(np.require(part, requirements=("C", "W")))
+        )
+    except (TypeError, ValueError) as error:
+        raise RidgelineError(f"{role} holds what is no array of numbers ({error}); encode it.") from None
+    if tensor.ndim == 0:
+        raise RidgelineError(f"{role} holds the single number {tensor.item()}; arrays of rows are needed.")
+    return tensor
+
+
 def as_examples(source: Any, task: Task, role: str) -> Examples:
     """Examples from a pair (x, y) of tensors or arrays, or a map-style Dataset.
 
@@ -133,23 +153,21 @@ def as_examples(source: Any, task: Task, role: str) -> Examples:
     if isinstance(source, (ArrayExamples, StreamExamples)):
         return source
     if isinstance(source, Dataset):
-        if not hasattr(source, "__len__"):
+        if isinstance(source, IterableDataset) or not hasattr(source, "__len__"):
             raise RidgelineError(
                 f"{role}: {type(source).__name__} is an iterable-style dataset; a map-style one, with "
                 f"__len__ and __getitem__, is needed."
             )
+        if len(source) == 0:
+            raise RidgelineError(f"{role} has no rows; at least one example is needed.")
         return StreamExamples(source, torch.arange(len(source)), task)
     if not (isinstance(source, tuple) and len(source) == 2):
         raise RidgelineError(
             f"{role} is a {type(source).__name__}; allowed: a pair (x, y) of tensors or arrays, or a "
             f"map-style torch.utils.data.Dataset."
         )
-    x, y = (torch.as_tensor(np.asarray(part) if isinstance(part, list) else part) for part in source)
-    if x.dtype == torch.float64:
-        x = x.float()
+    x, y = (_narrow(_tensor(part, role)) for part in source)
     y = target_tensor(y, task)
-    if task == "regression" and y.dtype == torch.float64:
-        y = y.float()
     if len(x) != len(y):
         raise RidgelineError(f"{role}: x has {len(x)} rows and y has {len(y)}; they must be equal.")
     if len(y) == 0:

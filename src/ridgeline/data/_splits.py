@@ -95,16 +95,20 @@ def draw(
         raise RidgelineError(
             f"data.n_train is {n_train}; the pool holds {len(train)} examples; choose a smaller n_train."
         )
+    n_outputs = _count_outputs(splits.task, [s for s in (train, val, test) if s is not None])
     if val is None:
         n_val = _held_out(len(train), n_train, val_share)
         chosen = _stratified(train, n_val, stream_key(drawn_by, "data/val"), splits.task)
         val, train = train.subset(chosen), train.subset(_rest(chosen, len(train)))
     elif val_share is not None:
         raise RidgelineError("data.val_share has no effect: this source has its own validation set.")
+    if n_train is not None and n_train > len(train):
+        raise RidgelineError(
+            f"data.n_train is {n_train}; val_share leaves {len(train)} examples to train on; lower one of them."
+        )
     if n_train is not None and n_train < len(train):
         key = stream_key(drawn_by, "data/train")
         train = train.subset(_stratified(train, n_train, key, splits.task))
-    n_outputs = _count_outputs(splits.task, [train, val] + ([] if test is None else [test]))
     if label_noise:
         train = flip_labels(train, label_noise, n_outputs, drawn_by, splits.task)
     data = Data(train, val, test, splits.task, n_outputs)
@@ -115,7 +119,8 @@ def _standardized(data: Data) -> Data:
     train = data.train
     if not isinstance(train, ArrayExamples):
         raise RidgelineError("data.standardize needs inputs in memory; leave it out for a Dataset.")
-    mean, spread = train.x.mean(0), train.x.std(0, correction=0)
+    x = train.x.float()
+    mean, spread = x.mean(0), x.std(0, correction=0)
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
 
     def scaled(examples: Examples) -> Examples:
@@ -127,7 +132,11 @@ def _standardized(data: Data) -> Data:
 
 
 def _held_out(pool: int, n_train: int | None, share: float | None) -> int:
-    n_val = pool - n_train if n_train is not None and share is None else round((share or 0.2) * pool)
+    n_val = (
+        pool - n_train
+        if n_train is not None and share is None
+        else round((0.2 if share is None else share) * pool)
+    )
     if not 0 < n_val < pool:
         raise RidgelineError(
             f"data: holding out {n_val} of {pool} examples leaves no set to train or to judge on; "

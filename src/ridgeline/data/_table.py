@@ -36,6 +36,10 @@ def table(file: Path, target: str, task: Task | None = None) -> Source:
     x, y = _read_npz(file, target) if file.suffix == ".npz" else _read_frame(file, target)
     chosen = task or ("regression" if y.dtype.kind == "f" and not _whole(y) else "classification")
     if chosen == "classification":
+        if y.size != len(y):
+            raise RidgelineError(
+                f"{file.name}: target {target!r} has shape {y.shape}; classes are one a row."
+            )
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) > max(2, len(y) // 2):
             raise RidgelineError(
@@ -45,12 +49,21 @@ def table(file: Path, target: str, task: Task | None = None) -> Source:
         y = codes.astype(np.int64)
     elif y.dtype.kind not in "biuf":
         raise RidgelineError(f"{file.name}: target {target!r} is text; a regression target must be a number.")
-    rows = ArrayExamples(
-        torch.from_numpy(np.ascontiguousarray(x, np.float32)),
-        target_tensor(y if chosen == "classification" else y.astype(np.float32), chosen),
-        torch.arange(len(y)),
-    )
+    else:
+        y = _float32(y, file, target)
+    inputs = torch.from_numpy(_float32(x, file, "the inputs"))
+    rows = ArrayExamples(inputs, target_tensor(y, chosen), torch.arange(len(y)))
     return lambda seed: Splits(train=rows, task=chosen)
+
+
+def _float32(part: npt.NDArray[Any], file: Path, name: str) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        narrow = np.require(part, np.float32, ("C", "W"))
+    if not np.isfinite(narrow).all():
+        raise RidgelineError(
+            f"{file.name}: {name!r} holds numbers beyond ±3.4e38, float32's range; rescale it."
+        )
+    return narrow
 
 
 def _whole(y: npt.NDArray[Any]) -> bool:
@@ -64,7 +77,8 @@ def _read_frame(file: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[
             if file.suffix == ".parquet"
             else pl.read_csv(file, infer_schema_length=None)
         )
-    except (pl.exceptions.PolarsError, OSError) as error:
+    # A damaged Parquet file can end in a panic of polars, which is no Exception.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RidgelineError(
             f"data.file: {file} cannot be read as {file.suffix[1:]} ({reason}); check the file."
@@ -84,6 +98,10 @@ def _read_frame(file: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[
             raise RidgelineError(
                 f"{file.name}: column {name!r} is {column.dtype}, not numeric; encode it as numbers or drop it."
             )
+        if column.dtype.is_nested():
+            raise RidgelineError(
+                f"{file.name}: column {name!r} is {column.dtype}; a target is one value a row."
+            )
         missing = column.is_null()
         if column.dtype.is_float():
             missing = missing | column.is_nan().fill_null(True) | column.is_infinite().fill_null(True)
@@ -97,9 +115,9 @@ def _read_frame(file: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[
 
 def _read_npz(file: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
+    except Exception as error:  # a damaged archive can fail in any of its layers
         raise RidgelineError(
             f"data.file: {file} cannot be read as npz ({error}); save it by numpy.savez, without objects."
         ) from None
@@ -112,6 +130,9 @@ def _read_npz(file: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[An
         raise RidgelineError(
             f"{file.name} holds several input arrays ({', '.join(arrays)}); keep one, or make them all 1-d."
         )
+    lengths = {len(a) for a in arrays.values()} if len(arrays) > 1 else set()
+    if len(lengths) > 1:
+        raise RidgelineError(f"{file.name}: rows must be equal in all arrays, they are {sorted(lengths)}.")
     x = next(iter(arrays.values())) if len(arrays) == 1 else np.stack(list(arrays.values()), 1)
     if x.ndim == 1:
         x = x[:, None]

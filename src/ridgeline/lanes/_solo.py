@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ridgeline.data import Data, Examples
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes._evaluate import Evaluation
 from ridgeline.lanes._history import History, curve_sets, measure, weight_facts
 from ridgeline.lanes._loss import batch_loss, correct
@@ -17,7 +17,7 @@ from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, se
 from ridgeline.lanes._outcome import Outcome
 from ridgeline.lanes._settings import EarlyStopping, Training
 from ridgeline.noise import Clock, permutation, stream_key
-from ridgeline.regularizer import Regularizer, regularize
+from ridgeline.regularizer import Metric, Regularizer, regularize
 from ridgeline.select import Rule
 
 
@@ -37,6 +37,7 @@ class Program:
     rules: Sequence[Rule]
     seed: int
     foreign: bool = False
+    metric: Metric = "optimizer"
 
 
 def batches(n: int, batch_size: int, seed: int, steps: int) -> Iterator[Tensor]:
@@ -80,12 +81,11 @@ def probe(program: Program, device: torch.device) -> nn.Module:
         x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
         try:
             output = trial.model.eval()(x.to(device))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # a person's model may fail in any way
             raise RidgelineError(
-                f"the model cannot process a batch of shape {tuple(x.shape)} ({reason}); check that it fits "
-                f"the data."
-            ) from None
+                f"the model cannot process a batch of shape {tuple(x.shape)} ({reason(error)}); check that it "
+                f"fits the data."
+            ) from error
         expected = (len(x), program.data.n_outputs)
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         classes = program.training.loss == "cross_entropy"
@@ -124,13 +124,17 @@ class _Trial:
     def _regularize(self) -> Regularizer | None:
         if not self.program.rules:
             return None
-        return regularize(self.model, self.program.rules, optimizer=self.optimizer)
+        return regularize(
+            self.model, self.program.rules, optimizer=self.optimizer, metric=self.program.metric
+        )
 
     def run(self, on_steps: Callable[[int], None]) -> None:
         training = self.program.training
         sets = curve_sets(self.sets, training)
         stopper = None if training.early_stopping is None else _Patience(training.early_stopping)
-        self.record(sets, None)
+        row = self.record(sets, None)
+        if stopper is not None and not self.diverged:
+            stopper.stop(row)  # the start is the first evaluation to improve on
         order = batches(len(self.train_set), training.batch_size, self.program.seed, training.steps)
         reported = 0
         self.model.train()
@@ -173,7 +177,7 @@ class _Trial:
         hits = batch is not None and training.loss == "cross_entropy"
         row: dict[str, float | None] = {
             "step": self.step,
-            "epoch": self.step * training.batch_size / len(self.train_set),
+            "epoch": self.step / -(-len(self.train_set) // training.batch_size),
             "batch_loss": None if batch is None else float(batch[0]),
             "batch_accuracy": float(correct(batch[1], batch[2]).double().mean()) if hits and batch else None,
             **values,

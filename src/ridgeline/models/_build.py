@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, reason
 from ridgeline.models._initial import draw_initial
 from ridgeline.models._networks import NETWORKS
 from ridgeline.noise import Clock, install_dropout, stream_key
@@ -46,7 +46,14 @@ def build_factory(factory: Callable[..., Any], options: Mapping[str, Any], clock
         rate = arguments.pop("dropout", None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_key(clock.seed, "weights"))
-        model = factory(**arguments)
+        try:
+            model = factory(**arguments)
+        except RidgelineError:
+            raise
+        except Exception as error:  # a person's function may fail in any way
+            raise RidgelineError(
+                f"model.factory: {_label(factory)} failed ({reason(error)}); check its arguments."
+            ) from error
     if not isinstance(model, nn.Module):
         raise RidgelineError(
             f"model.factory: {_label(factory)} returned a {type(model).__name__}, not a torch.nn.Module; "

@@ -45,7 +45,7 @@ def stream_key(seed: int, site: str, step: int = 0, word: int = 0) -> int:
 
     Example:
         >>> hex(stream_key(0, "order"))
-        '0x70e87fd6a4f7b1c5'
+        '0x94c348b7161c740f'
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; it must be an integer ≥ 0.")

@@ -29,9 +29,10 @@ class Dropout(nn.Module):
     Source: Srivastava et al. 2014, the inverted form of torch.nn.Dropout.
 
     Example:
+        >>> import torch
         >>> drop = Dropout(0.5, "0", Clock(seed=3))
         >>> drop(torch.ones(8)).tolist()
-        [0.0, 2.0, 0.0, 2.0, 2.0, 2.0, 0.0, 0.0]
+        [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0]
         >>> drop.eval()(torch.ones(2)).tolist()
         [1.0, 1.0]
     """
@@ -68,12 +69,13 @@ def install_dropout(model: nn.Module, clock: Clock, p: float | None = None) -> i
     Args:
         p: the rate for all of them; None keeps each layer's own.
     """
-    found = 0
+    exchanged: dict[nn.Module, Dropout] = {}
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        # Not named_children(): it hides the second place of a shared layer.
+        for name, child in list(parent._modules.items()):
             if type(child) is nn.Dropout:
-                replacement = Dropout(child.p if p is None else p, str(found), clock)
-                replacement.train(child.training)
-                setattr(parent, name, replacement)
-                found += 1
-    return found
+                if child not in exchanged:
+                    replacement = Dropout(child.p if p is None else p, str(len(exchanged)), clock)
+                    exchanged[child] = replacement.train(child.training)
+                setattr(parent, name, exchanged[child])
+    return len(exchanged)

@@ -1,18 +1,16 @@
-"""What the rest of Ridgeline asks of a penalty."""
+"""What the rest of Ridgeline asks of a penalty, and how penalties are added."""
 
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
-from ridgeline.penalties._strength import Strength
+# What a penalty is to the proximal operator of a sum: which parts compose exactly, and in what order.
+Role: TypeAlias = Literal["quadratic", "absolute", "group", "constraint", "other"]
 
 
 @runtime_checkable
 class Penalty(Protocol):
     """An immutable function R(w) ≥ 0 of one tensor."""
-
-    @property
-    def strength(self) -> Strength: ...
 
     @property
     def has_prox(self) -> bool: ...
@@ -23,4 +21,18 @@ class Penalty(Protocol):
 
     def prox(self, w: Tensor, step: float | Tensor) -> Tensor: ...
 
-    def with_strength(self, strength: Strength) -> Self: ...
+
+class Addable:
+    """Penalties add: `L1(0.1) + L2(0.01)`."""
+
+    __slots__ = ()
+
+    role: ClassVar[Role] = "other"
+
+    def __add__(self, other: Penalty) -> "Penalty":
+        from ridgeline.penalties._sum import Sum  # Sum is itself Addable
+
+        if not isinstance(other, Penalty):
+            return NotImplemented
+        assert isinstance(self, Penalty)
+        return Sum((self, other))

@@ -1,23 +1,20 @@
-"""Penalties that are a sum over single weights: L1 and L2."""
+"""Penalties that are a sum over single weights: L1, L2, ElasticNet, L2SP."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self, TypeAlias
 
-import torch
 from torch import Tensor
 
-from ridgeline.penalties._strength import Strength, check_strength, lanes_of, over
+from ridgeline.penalties._protocol import Addable, Penalty, Role
+from ridgeline.penalties._prox import soft_threshold
+from ridgeline.penalties._strength import Strength, check_strength, lanes_of, over, wide
 
 Reduction: TypeAlias = Literal["sum", "mean"]
 
 
-def _wide(w: Tensor) -> Tensor:
-    """At least float32: sums of half-precision squares overflow."""
-    return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w
-
-
 @dataclass(frozen=True, slots=True)
-class _Separable:
+class Separable(Addable):
     """What the penalties Σ φ(wᵢ) share: a strength, a reduction, lanes."""
 
     strength: Strength
@@ -35,7 +32,7 @@ class _Separable:
         """The same penalty with another strength."""
         return replace(self, strength=strength)
 
-    def _per_element(self, w: Tensor) -> Strength:
+    def per_element(self, w: Tensor) -> float | Tensor:
         """λ, or λ/n with reduction="mean" over the n weights of the tensor (of one lane)."""
         strength = over(self.strength, w)
         if self.reduction == "sum":
@@ -45,18 +42,18 @@ class _Separable:
 
     def _reduced(self, terms: Tensor) -> Tensor:
         """λ Σ terms: shape (), or (lanes,) when the strength has lanes."""
-        weighted = terms * self._per_element(terms)
+        weighted = terms * self.per_element(terms)
         return weighted.reshape(len(weighted), -1).sum(1) if lanes_of(self.strength) else weighted.sum()
 
 
 @dataclass(frozen=True, slots=True)
-class L1(_Separable):
+class L1(Separable):
     """The L1 penalty (lasso).
 
     R(w) = λ Σ|wᵢ|; with reduction="mean", λ/n Σ|wᵢ|.
 
     Args:
-        strength: λ ≥ 0, a float, a 0-d tensor, or one value a lane with shape (lanes,), where axis 0 of
+        strength: λ ≥ 0, a float, a 0-d tensor, a schedule, or one value a lane with shape (lanes,), where axis 0 of
             w is lanes and the value has shape (lanes,).
         reduction: "sum" or "mean" over the n weights of each tensor.
 
@@ -66,6 +63,7 @@ class L1(_Separable):
     Source: Tibshirani 1996. Differs from scikit-learn's Lasso in nothing but the ½ of its data loss.
 
     Example:
+        >>> import torch
         >>> w = torch.tensor([[5.0, -2.0], [-3.0, 1.0]])
         >>> L1(0.5).value(w)
         tensor(5.5000)
@@ -77,13 +75,15 @@ class L1(_Separable):
                 [-1.,  0.]])
     """
 
+    role: ClassVar[Role] = "absolute"
+
     def value(self, w: Tensor) -> Tensor:
         """λ Σ|w|, shape () or (lanes,), at least float32, differentiable."""
-        return self._reduced(_wide(w).abs())
+        return self._reduced(wide(w).abs())
 
     def gradient(self, w: Tensor) -> Tensor:
         """λ sign(w), like w; 0 at w = 0, which is in the subdifferential."""
-        return (w.sign() * self._per_element(w)).to(w.dtype)
+        return (w.sign() * self.per_element(w)).to(w.dtype)
 
     def prox(self, w: Tensor, step: float | Tensor) -> Tensor:
         """argmin_u R(u) + (u − w)²/(2·step): the soft threshold, like w; exact zeros.
@@ -91,12 +91,11 @@ class L1(_Separable):
         Args:
             step: ≥ 0, a number or a tensor that broadcasts to w.
         """
-        threshold = torch.as_tensor(self._per_element(w) * step, device=w.device)
-        return (w - w.clamp(-threshold, threshold)).to(w.dtype)
+        return soft_threshold(w, self.per_element(w) * step).to(w.dtype)
 
 
 @dataclass(frozen=True, slots=True)
-class L2(_Separable):
+class L2(Separable):
     """The L2 penalty (ridge, weight decay).
 
     R(w) = ½ λ Σwᵢ²; with reduction="mean", ½ λ/n Σwᵢ².
@@ -104,7 +103,7 @@ class L2(_Separable):
     λ means what torch's `weight_decay` and TF1's `l2_regularizer` mean; it is twice Keras' L2 factor.
 
     Args:
-        strength: λ ≥ 0, a float, a 0-d tensor, or one value a lane with shape (lanes,), where axis 0 of
+        strength: λ ≥ 0, a float, a 0-d tensor, a schedule, or one value a lane with shape (lanes,), where axis 0 of
             w is lanes and the value has shape (lanes,).
         reduction: "sum" or "mean" over the n weights of each tensor.
 
@@ -114,6 +113,7 @@ class L2(_Separable):
     Source: Hoerl and Kennard 1970.
 
     Example:
+        >>> import torch
         >>> w = torch.tensor([[5.0, -2.0], [-3.0, 1.0]])
         >>> L2(0.5).value(w)
         tensor(9.7500)
@@ -125,13 +125,15 @@ class L2(_Separable):
                 [-1.5000,  0.5000]])
     """
 
+    role: ClassVar[Role] = "quadratic"
+
     def value(self, w: Tensor) -> Tensor:
         """½ λ Σw², shape () or (lanes,), at least float32, differentiable."""
-        return self._reduced(0.5 * _wide(w).square())
+        return self._reduced(0.5 * wide(w).square())
 
     def gradient(self, w: Tensor) -> Tensor:
         """λ w, like w."""
-        return (w * self._per_element(w)).to(w.dtype)
+        return (w * self.per_element(w)).to(w.dtype)
 
     def prox(self, w: Tensor, step: float | Tensor) -> Tensor:
         """argmin_u R(u) + (u − w)²/(2·step) = w / (1 + step·λ), like w.
@@ -139,4 +141,146 @@ class L2(_Separable):
         Args:
             step: ≥ 0, a number or a tensor that broadcasts to w.
         """
-        return (w / (1.0 + self._per_element(w) * step)).to(w.dtype)
+        return (w / (1.0 + self.per_element(w) * step)).to(w.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class ElasticNet(Separable):
+    """The elastic net: L1 and L2 in one, mixed by ρ.
+
+    R(w) = λ (ρ Σ|wᵢ| + ½(1−ρ) Σwᵢ²); with reduction="mean", λ/n in place of λ.
+
+    Args:
+        strength: λ ≥ 0, a float, a 0-d tensor, a schedule, or one value a lane with shape (lanes,).
+        l1_ratio: ρ in [0, 1]; 1 is L1, 0 is L2.
+        reduction: "sum" or "mean" over the n weights of each tensor.
+
+    Raises:
+        ValueError: for a NaN, negative or infinite strength, or a ratio outside [0, 1].
+
+    Source: Zou and Hastie 2005, in scikit-learn's parametrization (alpha = λ for its data loss ½·MSE).
+
+    Example:
+        >>> import torch
+        >>> w = torch.tensor([[5.0, -2.0], [-3.0, 1.0]])
+        >>> ElasticNet(1.0, l1_ratio=0.5).value(w)
+        tensor(15.2500)
+    """
+
+    l1_ratio: float = 0.5
+
+    def __init__(self, strength: Strength, l1_ratio: float, reduction: Reduction = "sum") -> None:
+        if not 0.0 <= l1_ratio <= 1.0:
+            raise ValueError(f"ElasticNet: l1_ratio is {l1_ratio}; allowed: a number in [0, 1].")
+        object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "reduction", reduction)
+        object.__setattr__(self, "l1_ratio", l1_ratio)
+        self.__post_init__()
+
+    def split(self) -> list[Penalty]:
+        """L1 and L2 that add up to this penalty."""
+        strength = self.strength
+        if not isinstance(strength, (float, Tensor)):
+            raise ValueError(f"the strength is a schedule, {strength}; use it through regularize().")
+        ratio = self.l1_ratio
+        return [L1(strength * ratio, self.reduction), L2(strength * (1 - ratio), self.reduction)]
+
+    def value(self, w: Tensor) -> Tensor:
+        """λ (ρ Σ|w| + ½(1−ρ) Σw²), shape () or (lanes,), at least float32, differentiable."""
+        x = wide(w)
+        return self._reduced(self.l1_ratio * x.abs() + (0.5 * (1 - self.l1_ratio)) * x.square())
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """λ (ρ sign(w) + (1−ρ) w), like w."""
+        slope = self.l1_ratio * w.sign() + (1 - self.l1_ratio) * w
+        return (slope * self.per_element(w)).to(w.dtype)
+
+    def prox(self, w: Tensor, step: float | Tensor) -> Tensor:
+        """argmin_u R(u) + (u − w)²/(2·step): soft threshold, then shrinkage; like w.
+
+        Args:
+            step: ≥ 0, a number or a tensor that broadcasts to w.
+        """
+        scaled = self.per_element(w) * step
+        shrunk = soft_threshold(w, scaled * self.l1_ratio) / (1.0 + scaled * (1 - self.l1_ratio))
+        return shrunk.to(w.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class L2SP(Separable):
+    """L2 towards a starting point: for fine-tuning, where 0 is not what weights should return to.
+
+    R(w) = ½ λ Σ(wᵢ − w₀ᵢ)².
+
+    Args:
+        strength: λ ≥ 0, a float, a 0-d tensor, a schedule, or one value a lane with shape (lanes,).
+        reference: w₀: None takes the weights when the penalty is attached by `regularize`; a mapping
+            (a pretrained state_dict) is read by parameter name; a tensor serves one parameter.
+
+    Raises:
+        ValueError: for a NaN, negative or infinite strength; for a value without a reference.
+
+    Source: Li, Grandvalet and Davoine 2018.
+
+    Example:
+        >>> import torch
+        >>> L2SP(2.0, reference=torch.tensor([1.0, 1.0])).value(torch.tensor([3.0, 1.0]))
+        tensor(4.)
+    """
+
+    reference: Tensor | Mapping[str, Tensor] | None = None
+
+    role: ClassVar[Role] = "quadratic"
+
+    def __init__(
+        self,
+        strength: Strength,
+        reference: Tensor | Mapping[str, Tensor] | None = None,
+        reduction: Reduction = "sum",
+    ) -> None:
+        object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "reduction", reduction)
+        object.__setattr__(self, "reference", reference)
+        self.__post_init__()
+
+    def attached(self, name: str, w: Tensor) -> Self:
+        """This penalty for one parameter, with the reference that belongs to it.
+
+        Raises:
+            ValueError: when the mapping lacks the name, or shapes differ.
+        """
+        found = self.reference
+        if found is None:
+            found = w.detach().clone()
+        elif isinstance(found, Mapping):
+            if name not in found:
+                raise ValueError(f"L2SP: the reference has no tensor called {name!r}; add it, or exempt it.")
+            found = found[name].detach().to(w.device, w.dtype)
+        if found.shape != w.shape:
+            raise ValueError(
+                f"L2SP: the reference of {name} has shape {tuple(found.shape)}, the parameter {tuple(w.shape)}; "
+                f"they must be equal."
+            )
+        return replace(self, reference=found)
+
+    def _offset(self, w: Tensor) -> Tensor:
+        if not isinstance(self.reference, Tensor):
+            raise ValueError("L2SP has no reference yet: attach it by regularize(), or give reference=.")
+        return w - self.reference.to(w.device, w.dtype)
+
+    def value(self, w: Tensor) -> Tensor:
+        """½ λ Σ(w − w₀)², shape () or (lanes,), at least float32, differentiable."""
+        return self._reduced(0.5 * self._offset(wide(w)).square())
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """λ (w − w₀), like w."""
+        return (self._offset(w) * self.per_element(w)).to(w.dtype)
+
+    def prox(self, w: Tensor, step: float | Tensor) -> Tensor:
+        """(w + step·λ·w₀)/(1 + step·λ), like w.
+
+        Args:
+            step: ≥ 0, a number or a tensor that broadcasts to w.
+        """
+        scaled = self.per_element(w) * step
+        return (w - self._offset(w) * (scaled / (1.0 + scaled))).to(w.dtype)

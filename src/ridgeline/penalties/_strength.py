@@ -6,16 +6,20 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-Strength: TypeAlias = float | Tensor
+from ridgeline.penalties._schedule import Schedule
+
+Strength: TypeAlias = float | Tensor | Schedule
 
 
 def check_strength(strength: object, owner: str, noun: str = "strength") -> Strength:
-    """A strength that is a finite number ≥ 0, a 0-d tensor, or one number a lane, shape (lanes,).
+    """A strength that is a finite number ≥ 0, a 0-d tensor, one number a lane (lanes,), or a schedule.
 
     Raises:
         ValueError: for NaN, negative or infinite numbers, and for other shapes.
-        TypeError: for anything that is not a number or a floating tensor.
+        TypeError: for anything that is not a number, a floating tensor or a schedule.
     """
+    if isinstance(strength, Schedule):
+        return strength
     if isinstance(strength, Tensor):
         if not strength.is_floating_point():
             raise TypeError(
@@ -27,13 +31,15 @@ def check_strength(strength: object, owner: str, noun: str = "strength") -> Stre
                 f"{owner}: the {noun} has shape {tuple(strength.shape)}; allowed: a number, a 0-d tensor, "
                 f"or one value a lane, shape (lanes,)."
             )
-        bad = strength.detach()[~(torch.isfinite(strength.detach()) & (strength.detach() >= 0))]
+        values = strength.detach()
+        bad = values[~(torch.isfinite(values) & (values >= 0))]
         if bad.numel():
             raise ValueError(_refusal(owner, noun, float(bad.reshape(-1)[0])))
         return strength
     if isinstance(strength, bool) or not isinstance(strength, (int, float)):
         raise TypeError(
-            f"{owner}: {noun} is {strength!r}, a {type(strength).__name__}; allowed: a number ≥ 0 or a tensor."
+            f"{owner}: {noun} is {strength!r}, a {type(strength).__name__}; allowed: a number ≥ 0, a tensor, or "
+            f"a schedule of ridgeline.schedules."
         )
     if not math.isfinite(strength) or strength < 0:
         raise ValueError(_refusal(owner, noun, strength))
@@ -49,15 +55,35 @@ def lanes_of(strength: Strength) -> bool:
     return isinstance(strength, Tensor) and strength.ndim == 1
 
 
-def over(strength: Strength, w: Tensor) -> Strength:
-    """The strength shaped to multiply w: a per-lane strength gets one axis for each further one of w."""
+def scalar(strength: Strength, w: Tensor) -> float | Tensor:
+    """The strength as a factor on a penalty's value, shape () or (lanes,).
+
+    Raises:
+        ValueError: for a schedule, which has no value without a step; for lanes that w does not have.
+    """
+    if isinstance(strength, Schedule):
+        raise ValueError(
+            f"the strength is a schedule, {strength}; use it through regularize(), or "
+            f".with_strength(schedule.at(step))."
+        )
     if not isinstance(strength, Tensor):
         return strength
-    if strength.ndim == 1:
-        if w.ndim == 0 or w.shape[0] != strength.shape[0]:
-            raise ValueError(
-                f"the strength has {strength.shape[0]} lanes, the parameter's shape is {tuple(w.shape)}; "
-                f"axis 0 of the parameter must be the lanes."
-            )
-        return strength.to(w.device).view(-1, *([1] * (w.ndim - 1)))
+    if strength.ndim == 1 and (w.ndim == 0 or w.shape[0] != strength.shape[0]):
+        raise ValueError(
+            f"the strength has {strength.shape[0]} lanes, the parameter's shape is {tuple(w.shape)}; "
+            f"axis 0 of the parameter must be the lanes."
+        )
     return strength.to(w.device)
+
+
+def over(strength: Strength, w: Tensor) -> float | Tensor:
+    """The strength shaped to multiply w: a per-lane strength gets one axis for each further one of w."""
+    found = scalar(strength, w)
+    if isinstance(found, Tensor) and found.ndim == 1:
+        return found.view(-1, *([1] * (w.ndim - 1)))
+    return found
+
+
+def wide(w: Tensor) -> Tensor:
+    """At least float32: sums of half-precision squares overflow."""
+    return w.float() if w.dtype in (torch.float16, torch.bfloat16) else w

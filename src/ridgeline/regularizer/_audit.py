@@ -1,91 +1,176 @@
-"""The audit: the table of every parameter, penalised or not, by which rule, and why."""
+"""The audit: the table of every parameter, penalised or not, by which rule, why, and what to look at."""
 
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from torch.optim import SGD, Optimizer
 
+from ridgeline.penalties import Penalty
+from ridgeline.regularizer._term import is_zero, parts_of
 from ridgeline.select import Assignment
+
+_COLUMNS = ("parameter", "shape", "penalty", "strength", "mode", "why")
 
 
 @dataclass(frozen=True)
 class Audit:
     """Every parameter of a model with its rule, penalty, mode and reason.
 
-    `rows` is a list of dicts with the keys name, shape, elements, penalised, penalty, strength, mode,
-    rule, reason, tied. Prints as a table.
+    `rows` is a list of dicts with the keys name, shape, elements, penalised, penalty, strength,
+    effective_strength (where the optimizer changes it), mode, rule, reason, tied, denormals, flags. Prints
+    as a table; shows as HTML in a notebook.
     """
 
-    rows: list[dict[str, object]]
+    rows: list[dict[str, Any]]
 
     @property
     def penalised_elements(self) -> int:
         """How many weights are penalised."""
-        return sum(_int(row["elements"]) for row in self.rows if row["penalised"])
+        return sum(int(row["elements"]) for row in self.rows if row["penalised"])
 
     @property
     def elements(self) -> int:
         """How many weights the model has."""
-        return sum(_int(row["elements"]) for row in self.rows)
+        return sum(int(row["elements"]) for row in self.rows)
+
+    @property
+    def title(self) -> str:
+        """The sentence above the table."""
+        share = self.penalised_elements / self.elements if self.elements else 0.0
+        return f"{self.penalised_elements:,} of {self.elements:,} weights are penalised ({share:.1%})"
+
+    def _cells(self, row: dict[str, Any]) -> tuple[str, ...]:
+        strength = _shown(row["strength"])
+        if row["effective_strength"] is not None:
+            strength += f" (acts as {_shown(row['effective_strength'])})"
+        why = "; ".join([str(row["reason"]), *row["flags"]])
+        return (row["name"], row["shape"], row["penalty"] or "–", strength, row["mode"] or "–", why)
 
     def __rich__(self) -> Table:
-        total, hit = self.elements, self.penalised_elements
-        share = hit / total if total else 0.0
-        table = Table(title=f"{hit:,} of {total:,} weights are penalised ({share:.1%})")
-        for column in ("parameter", "shape", "penalty", "strength", "mode", "why"):
+        table = Table(title=self.title, title_justify="left")
+        for column in _COLUMNS:
             table.add_column(column, justify="right" if column == "strength" else "left")
         for row in self.rows:
-            strength = row["strength"]
-            tied = f"; tied to {row['tied']}" if row["tied"] else ""
-            table.add_row(
-                str(row["name"]),
-                str(row["shape"]),
-                str(row["penalty"]) if row["penalised"] else "–",
-                "–"
-                if strength is None
-                else f"{strength:g}"
-                if isinstance(strength, float)
-                else str(strength),
-                str(row["mode"] or "–"),
-                f"{row['reason']}{tied}",
-                style="" if row["penalised"] else "dim",
-            )
+            table.add_row(*self._cells(row), style="" if row["penalised"] else "dim")
         return table
 
     def __str__(self) -> str:
         buffer = io.StringIO()
-        Console(file=buffer, width=120).print(self)
+        Console(file=buffer, width=140).print(self)
         return buffer.getvalue()
 
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in self._cells(row)) + "</tr>"
+            for row in self.rows
+        )
+        title = html.escape(self.title)
+        return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-def audit_of(assignments: Sequence[Assignment]) -> Audit:
-    """The audit of an assignment."""
-    return Audit([_row(assignment) for assignment in assignments])
+
+def audit_of(
+    assignments: Sequence[Assignment],
+    optimizer: Optimizer | None,
+    native: Sequence[dict[str, Any]],
+    clock: int,
+) -> Audit:
+    """The audit of an assignment, with what the optimizer does to the same tensors.
+
+    Args:
+        native: the groups whose weight_decay is ours.
+    """
+    groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
+    ours = {id(group) for group in native}
+    rows = []
+    for a in assignments:
+        group = groups.get(id(a.parameter))
+        decay = float(group.get("weight_decay", 0)) if group is not None and id(group) not in ours else 0.0
+        rows.append(_row(a, optimizer, group, decay, clock))
+    return Audit(rows)
 
 
-def _row(a: Assignment) -> dict[str, object]:
-    strength: object = None
-    if a.penalty is not None:
-        strength = a.penalty.strength
-        if isinstance(strength, Tensor):
-            strength = strength.item() if strength.ndim == 0 else strength.tolist()
+def _row(
+    a: Assignment, optimizer: Optimizer | None, group: dict[str, Any] | None, decay: float, clock: int
+) -> dict[str, Any]:
+    denormals = 0 if a.effective else _denormals(a.parameter)
+    flags = []
+    if a.tied:
+        flags.append("tied to " + ", ".join(a.tied))
+    if not any(p.requires_grad for p in a.leaves) and a.reason != "frozen":
+        flags.append("frozen")
+    if optimizer is not None and group is None and a.parameter.requires_grad and not a.effective:
+        flags.append("not in the optimizer")
+    if decay:
+        flags.append(f"the optimizer's own weight_decay={decay:g} is on")
+    if denormals:
+        flags.append(
+            f"{denormals:,} denormals slow the CPU: torch.set_flush_denormal(True) before the first tensor"
+        )
+    strength = None if a.penalty is None else _strength(a.penalty, clock)
+    tensor = getattr(a.module, a.leaf) if a.effective else a.parameter
     return {
         "name": a.name,
-        "shape": "×".join(map(str, a.parameter.shape)) or "scalar",
-        "elements": a.parameter.numel(),
-        "penalised": a.penalty is not None,
-        "penalty": None if a.penalty is None else type(a.penalty).__name__,
+        "shape": "×".join(map(str, tensor.shape)) or "scalar",
+        "elements": 0 if a.effective else a.parameter.numel(),
+        "penalised": a.penalty is not None and not is_zero(a.penalty),
+        "penalty": None if a.penalty is None else " + ".join(type(p).__name__ for p in parts_of(a.penalty)),
         "strength": strength,
+        "effective_strength": _effective(a, optimizer, group, strength),
         "mode": a.mode,
         "rule": a.rule,
         "reason": a.reason,
         "tied": ", ".join(a.tied),
+        "denormals": denormals,
+        "flags": flags,
     }
 
 
-def _int(value: object) -> int:
-    assert isinstance(value, int)
-    return value
+def _denormals(p: Tensor) -> int:
+    """How many elements lie between 0 and the smallest normal number."""
+    tiny = torch.finfo(p.dtype).tiny
+    magnitude = p.detach().abs()
+    return int(((magnitude > 0) & (magnitude < tiny)).sum())
+
+
+def _strength(penalty: Penalty, clock: int) -> float | list[float] | str:
+    found = [_number(getattr(part, "strength", None), clock) for part in parts_of(penalty)]
+    return found[0] if len(found) == 1 else " + ".join(map(_shown, found))
+
+
+def _number(strength: object, clock: int) -> float | list[float] | str:
+    if isinstance(strength, Tensor):
+        values = strength.tolist()
+        return values if isinstance(values, list) else float(values)
+    return strength if isinstance(strength, float) else str(strength)
+
+
+def _effective(
+    a: Assignment, optimizer: Optimizer | None, group: dict[str, Any] | None, strength: object
+) -> float | None:
+    """The strength whose penalised objective has the same fixed point, where that differs.
+
+    Under SGD with momentum μ, `decoupled` and `independent` act as λ(1 − μ); `independent` besides as
+    λ/η₀, its own strength being a rate a step.
+    """
+    if group is None or not isinstance(strength, float) or a.mode not in ("decoupled", "independent"):
+        return None
+    factor = 1.0
+    if a.mode == "independent":
+        factor /= float(group.get("initial_lr", group["lr"]))
+    if isinstance(optimizer, SGD):
+        factor *= (1.0 - float(group["momentum"])) / (1.0 - float(group["dampening"]))
+    return None if factor == 1.0 else strength * factor
+
+
+def _shown(strength: object) -> str:
+    if strength is None:
+        return "–"
+    return f"{strength:.4g}" if isinstance(strength, float) else str(strength)

@@ -1,53 +1,46 @@
-"""regularize(): penalties attached to a person's own model and optimizer."""
+"""The Regularizer: penalties attached to one model and, where they act there, to its optimizer."""
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer import _step as steps
 from ridgeline.regularizer._audit import Audit, audit_of
+from ridgeline.regularizer._check import check_model, check_optimizer
+from ridgeline.regularizer._forgotten import watch
+from ridgeline.regularizer._in_loss import penalty_in_graph, total
+from ridgeline.regularizer._kernels import Factor, fold
+from ridgeline.regularizer._native import native_groups
+from ridgeline.regularizer._term import (
+    Term,
+    has_constraint,
+    is_zero,
+    references,
+    restored,
+    scheduled,
+    term_of,
+)
 from ridgeline.select import MODES, Mode, Rule, assign
 
+Metric: TypeAlias = Literal["optimizer", "euclidean"]
 
-def regularize(
-    model: nn.Module,
-    rules: Penalty | Sequence[Rule],
-    *,
-    optimizer: Optimizer | None = None,
-    mode: Mode = "loss",
-) -> "Regularizer":
-    """Attach penalties to a model.
-
-    Args:
-        model: any module.
-        rules: one penalty, which the default selection gives to every weight and to no bias or
-            normalization parameter, or a list of `Rule`s, of which the first match wins.
-        optimizer: needed by mode "coupled", whose penalty acts in `optimizer.step()`.
-        mode: "loss": add `reg.penalty()` to the loss yourself; "coupled": g ← g + ∇R before the
-            optimizer's rule, the same gradient as "loss" for every optimizer.
-
-    Raises:
-        ValueError: for an unknown mode, a rule that matches nothing, a mode that lacks its optimizer, or
-            a penalised parameter that the optimizer does not hold.
-
-    Example:
-        >>> import torch, ridgeline
-        >>> model = torch.nn.Linear(2, 1)
-        >>> _ = torch.nn.init.constant_(model.weight, 1.0)
-        >>> reg = ridgeline.regularize(model, ridgeline.L2(0.5))
-        >>> reg.penalty()
-        tensor(0.5000, grad_fn=...)
-    """
-    if mode not in MODES:
-        raise ValueError(f"regularize: mode is {mode!r}; allowed: {', '.join(map(repr, MODES))}.")
-    return Regularizer(model, rules, optimizer, mode)
+_FORGOTTEN = (
+    "an optimizer stepped on penalised parameters without a backward pass through reg.penalty(): add it to the "
+    "loss, loss = criterion(...) + reg.penalty(), or use mode='coupled' with optimizer=. This is said once."
+)
+_LOST = (
+    "the penalty is no longer attached to the optimizer: copying an optimizer, or building it anew, loses the "
+    "hooks; call reg.bind(model, optimizer) with the ones in use."
+)
 
 
 class Regularizer:
-    """Penalties attached to one model; built by `regularize`."""
+    """Penalties attached to one model; built by `ridgeline.regularize`, whose docstring has the modes."""
 
     def __init__(
         self,
@@ -55,65 +48,270 @@ class Regularizer:
         rules: Penalty | Sequence[Rule],
         optimizer: Optimizer | None,
         mode: Mode,
+        metric: Metric,
     ) -> None:
-        self._assignments = assign(model, rules, mode)
-        self._in_loss = [a for a in self._assignments if a.mode == "loss"]
-        self._coupled = [a for a in self._assignments if a.mode == "coupled"]
-        self._hook: Any = None
-        if self._coupled:
-            if optimizer is None:
-                raise ValueError(
-                    "regularize: mode 'coupled' acts in optimizer.step(); pass optimizer=, or use mode='loss'."
-                )
-            held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-            missing = [a.name for a in self._coupled if id(a.parameter) not in held]
-            if missing:
-                raise ValueError(
-                    f"regularize: the optimizer does not hold {', '.join(missing)}; add these parameters to "
-                    f"it, or exempt them by a Rule with penalty None."
-                )
-            self._hook = optimizer.register_step_pre_hook(self._add_gradients)
+        self._rules, self._mode, self._metric = rules, mode, metric
+        self._clock, self._advanced, self._unclocked = 0, False, 0
+        self._handles: list[Any] = []
+        self._native: list[tuple[dict[str, Any], float]] = []
+        self._terms: list[Term] = []
+        self.bind(model, optimizer)
 
-    def penalty(self) -> Tensor:
-        """The whole penalty, shape (): differentiable in mode "loss", detached in "coupled"."""
-        total = self._total()
-        if self._coupled:
-            with torch.no_grad():
-                for a in self._coupled:
-                    assert a.penalty is not None
-                    total = total + a.penalty.value(a.parameter)
-        return total
+    # --- attaching ------------------------------------------------------------------------------------
 
-    def objective(self) -> Tensor | None:
-        """What mode "loss" adds to the data loss; None where no rule has that mode."""
-        return self._total() if self._in_loss else None
+    def bind(self, model: nn.Module, optimizer: Optimizer | None = None) -> Self:
+        """Attach to a model, and an optimizer, anew: after either was copied or rebuilt.
 
-    def _total(self) -> Tensor:
-        device = self._assignments[0].parameter.device
-        total = torch.zeros((), device=device)
-        for a in self._in_loss:
-            assert a.penalty is not None
-            total = total + a.penalty.value(a.parameter)
-        return total
+        Rules are applied to the model as it is now; references of L2SP keep the weights first attached.
 
-    def terms(self) -> dict[str, Tensor]:
-        """The value of each penalised parameter, by name, detached, shape () each."""
-        with torch.no_grad():
-            return {a.name: a.penalty.value(a.parameter) for a in self._assignments if a.penalty is not None}
+        Raises:
+            ValueError: as `regularize` does.
+        """
+        kept = references(self._terms)
+        assignments = assign(model, self._rules, self._mode)
+        terms = [restored(term_of(row), kept) for row in assignments if row.penalty is not None]
+        check_model(assignments, terms)
+        check_optimizer(optimizer, terms, self._metric)
+        self._detach()
+        self._model, self._optimizer = model, optimizer
+        self._assignments, self._terms = assignments, terms
+        self._in_loss = [t for t in terms if t.mode == "loss" and not is_zero(t.penalty)]
+        self._scheduled = any(scheduled(t.penalty) for t in terms)
+        self._backward_seen, self._said = False, False
+        self._watched = {id(p) for t in self._in_loss for p in t.parameters()}
+        self._first_lr: list[Factor] = []
+        self._by_id: dict[int, Term] = {}
+        if optimizer is not None:
+            self._attach(optimizer)
+        if self._watched:
+            self._handles += watch(self)
+        return self
 
-    def audit(self) -> Audit:
-        """Every parameter: penalised or not, by which rule, and why."""
-        return audit_of(self._assignments)
+    def _attach(self, optimizer: Optimizer) -> None:
+        acting = [t for t in self._terms if not is_zero(t.penalty)]
+        self._by_id = {id(t.parameter): t for t in acting if not t.effective}
+        self._native = native_groups(optimizer, self._by_id)
+        for group, strength in self._native:
+            group["weight_decay"] = strength
+            for p in group["params"]:
+                del self._by_id[id(p)]
+        self._first_lr = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_load_state_dict_post_hook(self._after_load),
+        ]
+        self._hooks = self._handles[:2]
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        for group, strength in self._native:
+            if group.get("weight_decay") == strength:
+                group["weight_decay"] = 0.0
+        self._handles, self._native = [], []
 
     def remove(self) -> None:
-        """Detach from the optimizer; the model trains as if never regularized."""
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        """Detach: the optimizer and the model go on as if never regularized."""
+        self._detach()
+        self._optimizer, self._terms, self._in_loss = None, [], []
+        self._by_id, self._watched = {}, set()
 
-    def _add_gradients(self, *_: object) -> None:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Regularizer":
+        """A copy knows the copied model and optimizer, but must be bound before use: hooks are not copied."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(self.__dict__)
+        twin._model = copy.deepcopy(self._model, memo)
+        twin._optimizer = copy.deepcopy(self._optimizer, memo)
+        twin._handles, twin._native, twin._lost = [], [], True
+        return twin
+
+    _lost = False
+
+    def _check_attached(self) -> None:
+        if self._lost and not self._handles:
+            raise RuntimeError(_LOST)
+        optimizer = self._optimizer
+        if optimizer is not None and (self._by_id or self._native):
+            alive = self._hooks[0].id in optimizer._optimizer_step_pre_hooks
+            if not alive or any(group.get("weight_decay") != strength for group, strength in self._native):
+                raise RuntimeError(_LOST)
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def penalty(self) -> Tensor:
+        """The whole penalty R(w), shape () or (lanes,), at least float32.
+
+        Differentiable in mode "loss": add it to the loss. Detached in the other modes, where it acts in
+        `optimizer.step()` and the value is for reporting.
+
+        Raises:
+            RuntimeError: when the optimizer's hooks were lost, or a schedule is never advanced.
+        """
+        self._check_attached()
+        if self._scheduled and self._optimizer is None and not self._advanced and self._unclocked:
+            raise RuntimeError(
+                "a strength schedule stands still: no optimizer is bound; call reg.advance() after each step, or "
+                "pass optimizer= to regularize()."
+            )
+        inside, outside = self.objective(), self._outside()
+        if inside is not None and outside is not None:
+            return inside + outside
+        found = outside if inside is None else inside
+        return self._zero() if found is None else found
+
+    def objective(self) -> Tensor | None:
+        """What mode "loss" adds to the data loss; None where no term has that mode."""
+        pairs = [(t.at(self._clock), t.tensor()) for t in self._in_loss]
+        return penalty_in_graph(pairs, self._reached) if pairs else None
+
+    def _outside(self) -> Tensor | None:
+        inside = {id(t) for t in self._in_loss}
+        pairs = [(t.at(self._clock), t.tensor()) for t in self._terms if id(t) not in inside]
         with torch.no_grad():
-            for a in self._coupled:
-                assert a.penalty is not None
-                if a.parameter.grad is not None:
-                    a.parameter.grad.add_(a.penalty.gradient(a.parameter))
+            return total(pairs) if pairs else None
+
+    def _zero(self) -> Tensor:
+        parameters = list(self._model.parameters())
+        return torch.zeros((), device=parameters[0].device if parameters else "cpu")
+
+    def terms(self) -> dict[str, Tensor]:
+        """The value of each penalised tensor by name, detached."""
+        self._check_attached()
+        with torch.no_grad():
+            return {t.name: total([(t.at(self._clock), t.tensor())]) for t in self._terms}
+
+    def log(self, prefix: str = "ridgeline/") -> dict[str, float]:
+        """A flat dict for any logger: the penalty, each tensor's, and the share of exact zeros."""
+        values = self.terms()
+        found = {f"{prefix}penalty": float(sum((v.sum() for v in values.values()), self._zero()))}
+        found |= {f"{prefix}penalty/{name}": float(v.sum()) for name, v in values.items()}
+        count = sum(t.tensor().numel() for t in self._terms)
+        zeros = count - sum(int(torch.count_nonzero(t.tensor().detach())) for t in self._terms)
+        found[f"{prefix}exact_zeros"] = zeros / count if count else 0.0
+        return found
+
+    def audit(self) -> Audit:
+        """Every parameter: penalised or not, by which rule, why, and what to look at."""
+        self._check_attached()
+        return audit_of(self._assignments, self._optimizer, [g for g, _ in self._native], self._clock)
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the clock of strength schedules where no optimizer is bound.
+
+        Raises:
+            RuntimeError: when an optimizer is bound, whose steps are the clock.
+        """
+        if self._optimizer is not None:
+            raise RuntimeError("the bound optimizer's steps are the clock; leave reg.advance() out.")
+        self._clock, self._advanced = self._clock + steps, True
+
+    def state_dict(self) -> dict[str, Any]:
+        """The clock and the references of L2SP."""
+        return {"clock": self._clock, "references": references(self._terms)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._clock = int(state["clock"])
+        self._terms = [restored(term, state["references"]) for term in self._terms]
+        self._in_loss = [t for t in self._terms if t.mode == "loss" and not is_zero(t.penalty)]
+        self._by_id = {id(t.parameter): t for t in self._terms if id(t.parameter) in self._by_id}
+
+    # --- around the step ------------------------------------------------------------------------------
+
+    def _reached(self) -> None:
+        self._backward_seen = True
+
+    def _before_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if steps.closure_of(args, kwargs) is None:
+            self._check_used(optimizer)
+
+    def _check_used(self, optimizer: Optimizer) -> None:
+        """Raise, once, when penalised parameters are about to move without their penalty."""
+        if self._backward_seen or self._said:
+            return
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if id(p) in self._watched and p.grad is not None:
+                    self._said = True
+                    raise RuntimeError(_FORGOTTEN)
+
+    def _after_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if steps.closure_of(args, kwargs) is not None:
+            self._check_used(optimizer)
+        if any(id(p) in self._watched for group in optimizer.param_groups for p in group["params"]):
+            self._backward_seen = False
+            self._unclocked += self._optimizer is None
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        closure = steps.closure_of(args, kwargs)
+        if closure is not None:
+            return steps.with_closure(args, kwargs, self._around(optimizer, closure))
+        self._act_before(optimizer)
+        return None
+
+    def _around(self, optimizer: Optimizer, closure: Any) -> Any:
+        """The closure as the optimizer calls it: the loss with R, gradients with ∇R."""
+
+        def wrapped() -> Any:
+            with torch.enable_grad():
+                loss = closure()
+            self._act_before(optimizer)
+            pairs = [(t.at(self._clock), t.tensor()) for t in self._terms if t.mode == "coupled"]
+            if not pairs or loss is None:
+                return loss
+            with torch.no_grad():
+                return loss + total(pairs)
+
+        return wrapped
+
+    def _act_before(self, optimizer: Optimizer) -> None:
+        found = steps.members(optimizer, self._by_id)
+        steps.add_coupled(optimizer, [m for m in found if m[0].mode == "coupled"], self._clock)
+        steps.add_coupled_effective(optimizer, [t for t in self._terms if t.effective], self._clock)
+        decayed = [m for m in found if m[0].mode in ("decoupled", "independent")]
+        steps.decay(optimizer, decayed, self._clock, self._initial_lr)
+
+    def _initial_lr(self, group: dict[str, Any]) -> Factor:
+        assert self._optimizer is not None
+        if "initial_lr" in group:
+            return fold(group["initial_lr"])
+        place = next(i for i, g in enumerate(self._optimizer.param_groups) if g is group)
+        return self._first_lr[min(place, len(self._first_lr) - 1)]
+
+    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        found = [
+            m
+            for m in steps.members(optimizer, self._by_id)
+            if m[0].mode == "proximal" or has_constraint(m[0].penalty)
+        ]
+        steps.prox(optimizer, found, self._clock, self._metric)
+        self._clock += 1
+
+    def _after_load(self, optimizer: Optimizer) -> None:
+        """Loading a state replaces the groups: find them again, and assert our weight decay."""
+        strengths = [strength for _, strength in self._native]
+        held = [{id(p) for p in group["params"]} for group, _ in self._native]
+        self._native = [
+            (group, strength)
+            for group in optimizer.param_groups
+            for strength, ids in zip(strengths, held, strict=True)
+            if {id(p) for p in group["params"]} == ids
+        ]
+        for group, strength in self._native:
+            group["weight_decay"] = strength
+
+
+def check_mode(mode: object, metric: object) -> None:
+    """Refuse unknown words.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if mode not in MODES:
+        raise ValueError(f"regularize: mode is {mode!r}; allowed: {', '.join(map(repr, MODES))}.")
+    if metric not in ("optimizer", "euclidean"):
+        raise ValueError(f"regularize: metric is {metric!r}; allowed: 'optimizer', 'euclidean'.")

@@ -36,7 +36,10 @@ def summarize(stored: Stored) -> dict[str, Any]:
         "n_train": stored.trials["n_train"][0],
         "n_val": stored.trials["n_val"][0],
         "n_test": stored.trials["n_test"][0] if "n_test" in stored.trials.columns else None,
-        "null": {metric: stored.trials.unique("seed", maintain_order=True)[f"null_{metric}"].mean() for metric in metrics},
+        "null": {
+            metric: stored.trials.unique("seed", maintain_order=True)[f"null_{metric}"].mean()
+            for metric in metrics
+        },
         "class_counts": _class_counts(stored) if classes else None,
         "metrics": metrics,
         "varied": stored.varied,
@@ -89,7 +92,11 @@ def _arm(stored: Stored, label: str, classes: bool) -> dict[str, Any]:
     arm["final"]["gap"] = number(gap(stored, label))
     if classes:
         arm["final"]["balanced_accuracy"] = number(balanced_accuracy(stored, label))
-    last = stored.curves.join(rows.select("trial_id"), on="trial_id").group_by("trial_id", maintain_order=True).last()
+    last = (
+        stored.curves.join(rows.select("trial_id"), on="trial_id")
+        .group_by("trial_id", maintain_order=True)
+        .last()
+    )
     arm["final"] |= {k: {"mean": last[k].mean()} for k in ("penalty", "weight_norm", "zero_share")}
     arm["best"] = {
         "val_loss": {"mean": rows["best_val_loss"].mean()},

@@ -3,6 +3,7 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
 
 MULTIPLIERS: tuple[type[nn.Module], ...] = (
     nn.Linear,
@@ -17,7 +18,9 @@ MULTIPLIERS: tuple[type[nn.Module], ...] = (
 NORMS: tuple[type[nn.Module], ...] = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-def default_reason(name: str, module: nn.Module, parameter: nn.Parameter) -> tuple[bool, str]:
+def default_reason(
+    name: str, module: nn.Module, parameter: nn.Parameter, effective: bool = False
+) -> tuple[bool, str]:
     """Whether the default selection takes this parameter, and the reason as the audit prints it.
 
     Weights of linear, convolution, recurrent, attention and embedding layers are taken. Biases,
@@ -30,10 +33,14 @@ def default_reason(name: str, module: nn.Module, parameter: nn.Parameter) -> tup
         return False, f"normalization ({kind})"
     if "bias" in leaf:
         return False, "bias"
-    if parameter.ndim < 2:
+    if leaf == "weight_g":
+        return False, "length of a weight_norm"
+    if isinstance(module, parametrize.ParametrizationList):
+        return False, "leaf of a parametrization"
+    if not effective and parameter.ndim < 2:
         return False, f"{parameter.ndim}-d tensor"
     if isinstance(module, MULTIPLIERS):
-        return True, f"weight of {kind}"
+        return True, f"weight of {kind.removeprefix('Parametrized')}"
     return False, f"unknown module type {kind}: name it in a Rule to penalise it"
 
 

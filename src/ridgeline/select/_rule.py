@@ -10,8 +10,8 @@ from torch import nn
 
 from ridgeline.penalties import Penalty
 
-Mode: TypeAlias = Literal["loss", "coupled"]
-MODES: tuple[Mode, ...] = ("loss", "coupled")
+Mode: TypeAlias = Literal["loss", "coupled", "decoupled", "independent", "proximal"]
+MODES: tuple[Mode, ...] = ("loss", "coupled", "decoupled", "independent", "proximal")
 
 Predicate: TypeAlias = Callable[[str, nn.Module, nn.Parameter], bool]
 Match: TypeAlias = str | re.Pattern[str] | type[nn.Module] | tuple[type[nn.Module], str] | Predicate

@@ -1,5 +1,6 @@
 """Parts: one folder a finished trial, which appears whole or not at all."""
 
+import io
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,6 +18,13 @@ def parts_dir(run: Path) -> Path:
     return run / "parts"
 
 
+def parquet_bytes(frame: pl.DataFrame, provenance: Mapping[str, str]) -> bytes:
+    """A table as Parquet with provenance inside. Made in memory: polars hides what a full disk answers."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, metadata=dict(provenance))
+    return buffer.getvalue()
+
+
 def write_part(
     run: Path,
     trial_id: str,
@@ -32,7 +40,8 @@ def write_part(
     hidden.mkdir(parents=True)
     try:
         for name in TABLES:
-            tables[name].write_parquet(hidden / f"{name}.parquet", metadata=dict(provenance))
+            content = parquet_bytes(tables[name], provenance)
+            (hidden / f"{name}.parquet").write_bytes(content)
         (hidden / "weights.safetensors").write_bytes(
             save({k: v.contiguous() for k, v in weights.items()}, dict(provenance))
         )

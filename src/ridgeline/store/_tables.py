@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ridgeline.errors import RidgelineError
-from ridgeline.store._parts import TABLES, finished_parts, parts_dir
+from ridgeline.store._parts import TABLES, finished_parts, parquet_bytes, parts_dir
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -60,11 +60,12 @@ def consolidate(run: Path, layout: pl.DataFrame) -> None:
     Args:
         layout: one row an (arm, seed) with trial_id, arm, seed, and the varied keys.
     """
+    for gone in run.glob(".parts.*"):  # left by a kill
+        shutil.rmtree(gone)
     parts = finished_parts(run)
     if not parts:
         return
-    provenance = pl.read_parquet_metadata(parts_dir(run) / parts[0] / "trials.parquet")
-    provenance.pop("ARROW:schema", None)
+    provenance = _provenance(parts_dir(run) / parts[0] / "trials.parquet")
     order = layout.select("trial_id").unique(maintain_order=True).with_row_index("_place")
     for name in TABLES:
         frames = [_read(parts_dir(run) / part / f"{name}.parquet") for part in parts]
@@ -79,15 +80,18 @@ def consolidate(run: Path, layout: pl.DataFrame) -> None:
         merged = merged.sort("_place", maintain_order=True).drop("_place")
         if name == "trials":
             merged = layout.join(merged, on="trial_id", how="inner", maintain_order="left")
-        partial = run / f".{name}.{os.getpid()}"
-        try:
-            merged.write_parquet(partial, metadata=provenance)
-            partial.replace(run / f"{name}.parquet")
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(run / f"{name}.parquet", parquet_bytes(merged, provenance))
     (run / "weights").mkdir(exist_ok=True)
     for part in parts:
         kept = parts_dir(run) / part / "weights.safetensors"
         if kept.is_file():  # a kill may have come after the move
             kept.replace(run / "weights" / f"{part}.safetensors")
-    shutil.rmtree(parts_dir(run))
+    # Renamed first: a kill while files go must not leave a part that looks whole.
+    gone = run / f".parts.{os.getpid()}"
+    parts_dir(run).rename(gone)
+    shutil.rmtree(gone)
+
+
+def _provenance(path: Path) -> dict[str, str]:
+    _read(path)  # refuses what is damaged
+    return {key: text for key, text in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}

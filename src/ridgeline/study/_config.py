@@ -2,12 +2,13 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ridgeline.errors import nearest
 from ridgeline.lanes import LossName, OptimizerName, ScheduleName
+from ridgeline.select import Mode
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -19,6 +20,22 @@ _STRENGTH = (
     "train.weight_decay"
 )
 MISPLACED = {"weight_decay": _STRENGTH, "lambda": _STRENGTH, "alpha": _STRENGTH, "wd": _STRENGTH}
+
+
+PenaltyName: TypeAlias = Literal[
+    "l1", "l2", "elastic_net", "group_lasso", "norm", "nuclear", "orthogonal", "l2sp", "max_norm"
+]
+PENALTY_OPTIONS: dict[PenaltyName, tuple[str, ...]] = {
+    "l1": ("reduction",),
+    "l2": ("reduction",),
+    "elastic_net": ("l1_ratio", "reduction"),
+    "group_lasso": ("dim",),
+    "norm": ("p",),
+    "nuclear": (),
+    "orthogonal": (),
+    "l2sp": ("reduction",),
+    "max_norm": ("dim",),
+}
 
 
 class Strict(BaseModel):
@@ -62,7 +79,7 @@ class ScheduleConfig(Strict):
 class EarlyStoppingConfig(Strict):
     """When to stop before the last update."""
 
-    monitor: Annotated[str, Field(pattern=r"_(loss|accuracy)$")] = "val_loss"
+    monitor: str = "val_loss"  # its name is checked with the sets that evaluate names
     patience: Count = 10
     min_delta: NonNegative = 0.0
 
@@ -106,12 +123,34 @@ class TrainConfig(Strict):
 class RegularizationConfig(Strict):
     """One entry of `regularization`: a penalty on the weights that `match` names."""
 
-    penalty: Literal["l1", "l2"]
+    penalty: PenaltyName
     strength: NonNegative
     match: str | None = None
-    mode: Literal["loss", "coupled"] = "loss"
-    reduction: Literal["sum", "mean"] = "sum"
+    mode: Mode = "loss"
+    metric: Literal["optimizer", "euclidean"] = "optimizer"
+    reduction: Literal["sum", "mean"] | None = None
+    l1_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    dim: int | None = None
+    p: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     name: str | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        known = PENALTY_OPTIONS[self.penalty]
+        for option in ("reduction", "l1_ratio", "dim", "p"):
+            if getattr(self, option) is not None and option not in known:
+                takes = f"it takes {' and '.join(known)}" if known else "it takes no such options"
+                raise ValueError(f"{option} has no effect with {self.penalty}; {takes}")
+        if self.penalty == "elastic_net" and self.l1_ratio is None:
+            raise ValueError("elastic_net needs l1_ratio, the share of L1 in [0, 1]")
+        if self.metric != "optimizer" and self.mode != "proximal":
+            raise ValueError(f"metric has no effect in mode {self.mode}; it belongs to mode proximal")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The penalty's own arguments besides the strength."""
+        given = {option: getattr(self, option) for option in PENALTY_OPTIONS[self.penalty]}
+        return {option: value for option, value in given.items() if value is not None}
 
 
 _SLICE = re.compile(r"^(train|val|test)(?:\[(\d*):(\d*)\])?$")

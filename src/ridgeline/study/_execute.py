@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from ridgeline.data import Data
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes import Outcome, train
 from ridgeline.store import provenance, write_part
 from ridgeline.study._baseline import null_scores
@@ -53,10 +53,12 @@ def execute(
     program = program_of(trial.config, trial.seed, data)
     try:
         outcome = train(program, device, on_steps)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except RidgelineError:
+        raise
+    except Exception as error:  # a person's model or data may fail in any way
         raise RidgelineError(
-            f"trial {trial.arm!r}, seed {trial.seed} failed while training ({reason}); what was done is kept."
+            f"trial {trial.arm!r}, seed {trial.seed} failed while training ({reason(error)}); what was done is "
+            f"kept."
         ) from error
     facts = provenance(device, threads, flushes)
     facts |= {"config": json.dumps(trial.config.identity(), sort_keys=True), "pid": str(os.getpid())}

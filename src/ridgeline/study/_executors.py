@@ -18,6 +18,9 @@ from ridgeline.study._execute import execute, prepare_process
 from ridgeline.study._plan import Plan
 from ridgeline.study._trials import Trial
 
+# An endless wait was seen to sleep through Ctrl-C; a short one gives the signal its turn.
+_TICK_S = 0.2
+
 
 class Progress(Protocol):
     """What a run tells whoever watches it."""
@@ -77,7 +80,10 @@ def run_processes(job: Job, progress: Progress) -> None:
             workers.append(worker)
             flight[worker.pid] = _give(worker, waiting.pop())
         while flight:
-            worker, line = inbox.get()
+            try:
+                worker, line = inbox.get(timeout=_TICK_S)
+            except queue.Empty:
+                continue
             if not line and worker.pid in flight:
                 raise _lost(worker, flight[worker.pid])
             message = json.loads(line or "{}")

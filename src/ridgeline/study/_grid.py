@@ -123,7 +123,10 @@ def override(sections: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
         for depth, part in enumerate(path):
             place = _descend(place, part, ".".join(path[: depth + 1]), dotted)
         if not isinstance(place, dict):
-            raise RidgelineError(f"{dotted}: {'.'.join(path)} has several entries; address one by its name.")
+            why = (
+                "has several entries; address one by its name" if isinstance(place, list) else "is no section"
+            )
+            raise RidgelineError(f"{dotted}: {'.'.join(path)} {why}.")
         place[last] = copy.deepcopy(value)
     return result
 

@@ -46,23 +46,56 @@ def _one_of(raw: Mapping[str, Any], kinds: tuple[str, ...], section: str) -> str
 
 def data_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], DrawConfig]:
     """A `data` section taken apart: options of its source, and what every source understands."""
+    own, common = _data(raw)
+    return own.model_dump(exclude_unset=True), common
+
+
+def data_identity(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A `data` section without what is at its default."""
+    own, common = _data(raw)
+    kind = data_kind(raw)
+    return {
+        kind: raw[kind],
+        **own.model_dump(exclude_defaults=True),
+        **common.model_dump(exclude_defaults=True),
+    }
+
+
+def _data(raw: Mapping[str, Any]) -> tuple[BaseModel, DrawConfig]:
     kind = data_kind(raw)
     rest = {key: value for key, value in raw.items() if key != kind}
+    also = list(DrawConfig.model_fields)
     if kind == "name":
-        own = _options("data", raw["name"], SOURCES, rest, also=list(DrawConfig.model_fields))
+        own = _options("data", raw["name"], SOURCES, rest, also)
     elif kind == "file":
-        own = _validated("data", table, rest, also=list(DrawConfig.model_fields))
+        own = _validated("data", table, rest, also)
     else:
-        own = {key: value for key, value in rest.items() if key not in ("split", "val_share")}
-    common = {key: value for key, value in rest.items() if key not in own}
+        own = _Anything(**{key: value for key, value in rest.items() if key not in ("split", "val_share")})
+    common = {key: value for key, value in rest.items() if key not in own.model_fields_set}
     return own, DrawConfig.model_validate(common)
 
 
 def model_options(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A `model` section's options, checked where the model is a named one."""
+    return _model(raw).model_dump(exclude_unset=True)
+
+
+def model_identity(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A `model` section without what is at its default."""
+    kind = model_kind(raw)
+    return {kind: raw[kind], **_model(raw).model_dump(exclude_defaults=True)}
+
+
+def _model(raw: Mapping[str, Any]) -> BaseModel:
     kind = model_kind(raw)
     rest = {key: value for key, value in raw.items() if key != kind}
-    return rest if kind == "factory" else _options("model", raw["name"], NETWORKS, rest)
+    return _Anything(**rest) if kind == "factory" else _options("model", raw["name"], NETWORKS, rest, [])
+
+
+class _Anything(BaseModel):
+    """The arguments of a person's own function, which alone knows them."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def _options(
@@ -70,16 +103,16 @@ def _options(
     name: str,
     table_of: Mapping[str, Callable[..., Any]],
     rest: Mapping[str, Any],
-    also: list[str] | None = None,
-) -> dict[str, Any]:
+    also: list[str],
+) -> BaseModel:
     if name not in table_of:
         raise RidgelineError(f"{section}.name is {name!r}; {nearest(name, table_of)}")
-    return _validated(section, table_of[name], rest, also or [])
+    return _validated(section, table_of[name], rest, also)
 
 
 def _validated(
     section: str, function: Callable[..., Any], rest: Mapping[str, Any], also: list[str]
-) -> dict[str, Any]:
+) -> BaseModel:
     """Those of `rest` that are arguments of the function, checked against its annotations."""
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -91,6 +124,4 @@ def _validated(
             raise RidgelineError(f"{section}: {unknown_key(key, sorted({*fields, *also}))}")
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     model: type[BaseModel] = create_model(section, __config__=config, **fields)
-    own = {key: value for key, value in rest.items() if key in fields}
-    checked = model.model_validate(own)
-    return {key: getattr(checked, key) for key in own}
+    return model.model_validate({key: value for key, value in rest.items() if key in fields})

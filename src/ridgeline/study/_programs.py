@@ -1,6 +1,6 @@
 """From a trial's configuration to the program that the engines train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from ridgeline import penalties
 from ridgeline.data import SOURCES, Data, Source, Splits, draw, table
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes import EarlyStopping, Program, Schedule, Training
 from ridgeline.models import build_factory, build_named, import_factory
 from ridgeline.noise import Clock
-from ridgeline.penalties import L1, L2
+from ridgeline.regularizer import Metric
 from ridgeline.select import Rule, default_selection
-from ridgeline.study._config import RegularizationConfig, default_every
+from ridgeline.study._config import PenaltyName, RegularizationConfig, default_every
 from ridgeline.study._options import data_options
 from ridgeline.study._trials import Config
 
-PENALTIES: dict[str, type[L1] | type[L2]] = {"l1": L1, "l2": L2}
+PENALTIES: dict[PenaltyName, Callable[..., penalties.Penalty]] = {
+    "l1": penalties.L1,
+    "l2": penalties.L2,
+    "elastic_net": penalties.ElasticNet,
+    "group_lasso": penalties.GroupLasso,
+    "norm": penalties.Norm,
+    "nuclear": penalties.Nuclear,
+    "orthogonal": penalties.Orthogonal,
+    "l2sp": penalties.L2SP,
+    "max_norm": penalties.MaxNorm,
+}
 
 
 def load_data(section: Mapping[str, Any], seed: int, data_dir: Path | None) -> Data:
@@ -43,7 +54,14 @@ def _source(raw: Mapping[str, Any], options: dict[str, Any], data_dir: Path | No
     def source(seed: int) -> Splits:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            splits = factory(**options)
+            try:
+                splits = factory(**options)
+            except RidgelineError:
+                raise
+            except Exception as error:  # a person's function may fail in any way
+                raise RidgelineError(
+                    f"data.factory: {raw['factory']} failed ({reason(error)}); check its arguments."
+                ) from error
         if not isinstance(splits, Splits):
             raise RidgelineError(
                 f"data.factory: {raw['factory']} returned a {type(splits).__name__}; return ridgeline.Splits."
@@ -69,6 +87,7 @@ def program_of(config: Config, seed: int, data: Data) -> Program:
         data=data,
         training=training_of(config, data),
         rules=rules_of(config),
+        metric=metric_of(config),
         seed=seed,
         foreign="factory" in config.model or "factory" in config.data,
     )
@@ -120,11 +139,19 @@ def training_of(config: Config, data: Data) -> Training:
     )
 
 
+def metric_of(config: Config) -> Metric:
+    """The metric of mode "proximal"; one for the whole trial."""
+    found = {entry.metric for entry in config.regularization if entry.mode == "proximal"}
+    if len(found) > 1:
+        raise RidgelineError("regularization: entries name different metrics; give all the same.")
+    return found.pop() if found else "optimizer"
+
+
 def rules_of(config: Config) -> list[Rule]:
     """The rules of a trial; none when no penalty acts."""
     return [_rule(entry) for entry in config.regularization] if config.penalised else []
 
 
 def _rule(entry: RegularizationConfig) -> Rule:
-    penalty = PENALTIES[entry.penalty](entry.strength, entry.reduction) if entry.strength else None
+    penalty = PENALTIES[entry.penalty](entry.strength, **entry.options()) if entry.strength else None
     return Rule(entry.match or default_selection, penalty, entry.mode)

@@ -163,7 +163,8 @@ def belongs(out: Path, spec: StudySpec) -> None:
         raise RidgelineError(f"{out} is a file, not a folder; choose another --out.")
     kept = out / "study.yaml"
     if not kept.is_file():
-        strangers = [p.name for p in out.iterdir() if p.name not in (".lock", "plan.json")]
+        ours = (".lock", "plan.json", ".plan.json.", ".study.yaml.")  # a kill may leave half-written files
+        strangers = [p.name for p in out.iterdir() if not p.name.startswith(ours)]
         if strangers:
             raise RidgelineError(
                 f"{out} is no run folder: it holds {sorted(strangers)[0]!r}; choose another --out."

@@ -12,7 +12,7 @@ def as_sentence(error: ValidationError, prefix: str = "") -> RidgelineError:
     message = first["msg"].removeprefix("Value error, ")
     where = f"{where}: " if where else ""
     if first["type"] == "value_error":
-        return RidgelineError(f"{where}{message}.")
+        return RidgelineError(f"{where}{message}" + ("" if message.endswith("?") else "."))
     if first["type"] == "missing":
         return RidgelineError(f"{where}this key is missing; add it.")
     return RidgelineError(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from ridgeline.errors import RidgelineError
 from ridgeline.study._config import Count, Strict
@@ -64,9 +66,21 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise RidgelineError(f"{origin} is no valid YAML: {reason[:300]}") from None
 
 
+class _Exact(SafeRepresenter):
+    """Quotes text with characters that a plain scalar would fold, such as Unicode's line breaks."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Exact.add_representer(str, _Exact.represent_str)
+
+
 def dump_yaml(value: Mapping[str, Any]) -> str:
     """Plain data as YAML 1.2; reading it back gives an equal value."""
     writer = YAML(typ="safe", pure=True)
+    writer.Representer = _Exact
     writer.default_flow_style = None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, is a flag
     buffer = io.StringIO()

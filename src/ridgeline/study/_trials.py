@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.study._config import EvaluateConfig, RegularizationConfig, TrainConfig
 from ridgeline.study._grid import expand, override
-from ridgeline.study._options import data_options, model_options
+from ridgeline.study._options import data_identity, data_options, model_identity, model_options
 from ridgeline.study._sentence import as_sentence
 from ridgeline.study._spec import StudySpec
 
@@ -43,19 +43,22 @@ class Config:
         while entries and entries[-1].strength == 0:
             entries.pop()
         return {
-            "data": dict(self.data),
-            "model": dict(self.model),
+            "data": data_identity(self.data),
+            "model": model_identity(self.model),
             "train": self.train.model_dump(exclude_defaults=True),
             "regularization": [e.model_dump(exclude_defaults=True, exclude={"name"}) for e in entries],
             "evaluate": self.evaluate.model_dump(exclude_defaults=True),
         }
 
     def describe(self) -> str:
-        """The penalties in words, for tables."""
-        acting = [e for e in self.regularization if e.strength > 0]
-        return " + ".join(
-            f"{e.penalty.upper()} at {e.strength:g}" + (f" on {e.match}" if e.match else "") for e in acting
-        )
+        """The penalties in words, for tables: "L2 at 0.01", "proximal L1 at 0.1 on head.*"."""
+        return " + ".join(_in_words(entry) for entry in self.regularization if entry.strength > 0)
+
+
+def _in_words(entry: RegularizationConfig) -> str:
+    name = entry.penalty.upper() if len(entry.penalty) == 2 else entry.penalty.replace("_", " ")
+    mode = "" if entry.mode == "loss" else f"{entry.mode} "
+    return f"{mode}{name} at {entry.strength:g}" + (f" on {entry.match}" if entry.match else "")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""What would be silent elsewhere: refusals when a regularizer is attached."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.optim import LBFGS, Optimizer
+
+from ridgeline.regularizer._metric import refusal
+from ridgeline.regularizer._term import Term, has_constraint, is_zero
+from ridgeline.select import Assignment
+
+
+def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> None:
+    """Refuse what cannot be penalised.
+
+    Raises:
+        ValueError: for sparse gradients; for a parametrized tensor in a mode that acts on leaves.
+    """
+    for term in terms:
+        if getattr(term.module, "sparse", False) and isinstance(term.module, (nn.Embedding, nn.EmbeddingBag)):
+            raise ValueError(
+                f"{term.name} has sparse gradients: a penalty on all its rows would make every step dense. Build "
+                f"the embedding with sparse=False, or exempt it by Rule({term.name!r}, None)."
+            )
+        if term.effective and (term.mode not in ("loss", "coupled") or has_constraint(term.penalty)):
+            raise ValueError(
+                f"{term.name} is parametrized: it is computed from other parameters, and mode '{term.mode}' can "
+                f"only move those. Use mode 'loss' or 'coupled', or name the leaf in a Rule "
+                f"({term.name.rpartition('.')[0]}.parametrizations.*)."
+            )
+
+
+def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:
+    """Refuse an optimizer that the terms' modes cannot work with.
+
+    Raises:
+        ValueError: where the optimizer is missing, lacks a parameter, decays by itself, or has no known
+            metric.
+    """
+    if optimizer is None:
+        for term in terms:
+            if term.mode != "loss" or has_constraint(term.penalty):
+                what = "a constraint" if term.mode == "loss" else f"mode '{term.mode}'"
+                raise ValueError(
+                    f"{what} acts in optimizer.step(), so {term.name} needs it: pass optimizer=, or use mode='loss'."
+                )
+        return
+    held = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    missing = [t.name for t in terms for p in t.parameters() if p.requires_grad and id(p) not in held]
+    if missing:
+        raise ValueError(
+            f"the optimizer does not hold {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}; add these "
+            f"parameters to it, or exempt them by a Rule with penalty None."
+        )
+    for term in terms:
+        for p in term.parameters():
+            decay = held[id(p)].get("weight_decay", 0) if id(p) in held else 0
+            if decay and not is_zero(term.penalty):
+                raise ValueError(
+                    f"the optimizer decays {term.name} by itself (weight_decay={float(decay):g}), on top of the "
+                    f"penalty; build it with weight_decay=0."
+                )
+        _check_mode(optimizer, term, held, metric)
+
+
+def _check_mode(optimizer: Optimizer, term: Term, held: dict[int, dict[str, object]], metric: str) -> None:
+    if isinstance(optimizer, LBFGS) and term.mode in ("decoupled", "independent", "proximal"):
+        raise ValueError(
+            f"mode '{term.mode}' has no meaning for LBFGS, whose line search must see the penalty; use mode 'loss' "
+            f"or 'coupled'."
+        )
+    if term.mode == "independent":
+        group = held[id(term.parameter)]
+        first = group.get("initial_lr", group["lr"])
+        assert isinstance(first, (int, float, torch.Tensor))
+        if float(first) == 0:
+            raise ValueError(
+                "mode 'independent' divides by the first learning rate, which is 0 here; build the optimizer with "
+                "the base rate, and let a scheduler warm it up."
+            )
+    if term.mode == "proximal":
+        if not term.penalty.has_prox:
+            raise ValueError(f"mode 'proximal': {_why_no_prox(term)}")
+        why = refusal(optimizer) if metric == "optimizer" else None
+        if why:
+            raise ValueError(why)
+
+
+def _why_no_prox(term: Term) -> str:
+    try:
+        term.penalty.prox(term.tensor().detach(), 1.0)
+    except TypeError as error:
+        return str(error)
+    return f"{type(term.penalty).__name__} has no proximal operator; use mode 'loss' or 'coupled'."

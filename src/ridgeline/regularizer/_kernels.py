@@ -1,0 +1,195 @@
+"""Penalties in place: value, gradient and prox of one tensor in passes of at most 1 MB of temporaries.
+
+The formulas are those of the penalty objects, which are the oracle; what differs is memory traffic.
+Allocating a tensor of signs of a 3 M parameter model costs several times the arithmetic.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
+
+Factor: TypeAlias = float | Tensor
+
+# Elements of a pass: half a megabyte in float32, two of which stay in a core's cache.
+CHUNK = 1 << 17
+
+
+def flat(*tensors: Tensor) -> tuple[Tensor, ...] | None:
+    """Each tensor as one dimension over its own memory; None unless all are dense in the same order."""
+    first = tensors[0]
+    if all(t.is_contiguous() for t in tensors):
+        return tuple(t.view(-1) for t in tensors)
+    same = all(t.stride() == first.stride() and t.shape == first.shape for t in tensors)
+    if not same or not torch.ops.aten.is_non_overlapping_and_dense(first):
+        return None
+    return tuple(torch.as_strided(t, (t.numel(),), (1,), t.storage_offset()) for t in tensors)
+
+
+def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors cut into the same pieces of at most CHUNK elements; whole where they are not dense alike."""
+    lines = flat(*tensors)
+    if lines is None:
+        yield tensors
+        return
+    n = lines[0].numel()
+    if n <= CHUNK:
+        yield lines
+        return
+    for start in range(0, n, CHUNK):
+        yield tuple(line[start : start + CHUNK] for line in lines)
+
+
+def fold(factor: Factor) -> Factor:
+    """A 0-d tensor on the CPU as a number: reading it costs nothing there, and would wait on a GPU."""
+    return float(factor) if isinstance(factor, Tensor) and factor.device.type == "cpu" else factor
+
+
+def accumulate(target: Tensor, source: Tensor, factor: Factor) -> None:
+    """target += factor · source."""
+    if isinstance(factor, Tensor):
+        target.addcmul_(source, factor.to(source.dtype))
+    else:
+        target.add_(source, alpha=factor)
+
+
+def _plain(penalty: Penalty) -> bool:
+    """Whether the strength is one number, so that elementwise passes may ignore the tensor's shape."""
+    strength = getattr(penalty, "strength", None)
+    return isinstance(strength, float) or (isinstance(strength, Tensor) and strength.ndim == 0)
+
+
+def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:
+    """λ, or λ/n for reduction="mean"."""
+    return fold(penalty.per_element(w))
+
+
+@torch.no_grad()
+def value(penalty: Penalty, w: Tensor) -> Tensor:
+    """R(w), shape () or (lanes,), at least float32, without a graph."""
+    if isinstance(penalty, Sum):
+        return torch.stack([value(part, w) for part in penalty.parts]).sum(0)
+    if isinstance(penalty, (L1, L2, ElasticNet)) and _plain(penalty):
+        c = penalty.per_element(w)
+        if isinstance(penalty, L2):
+            return 0.5 * c * _squares(w)
+        if isinstance(penalty, L1):
+            return c * _absolutes(w)
+        ratio = penalty.l1_ratio
+        return c * (ratio * _absolutes(w) + 0.5 * (1 - ratio) * _squares(w))
+    return penalty.value(w)
+
+
+def _squares(w: Tensor) -> Tensor:
+    total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
+    for (block,) in blocks(w):
+        line = block.reshape(-1).to(total.dtype)
+        total += torch.dot(line, line)
+    return total
+
+
+def _absolutes(w: Tensor) -> Tensor:
+    total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
+    scratch = torch.empty(min(CHUNK, w.numel()), dtype=w.dtype, device=w.device)
+    for (block,) in blocks(w):
+        out = scratch[: block.numel()] if block.ndim == 1 else torch.empty_like(block)
+        total += torch.abs(block, out=out).sum(dtype=total.dtype)
+    return total
+
+
+@torch.no_grad()
+def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1.0) -> None:
+    """target += factor · ∇R(w), in place; target may be w itself."""
+    factor = fold(factor)
+    if isinstance(penalty, MaxNorm):
+        return
+    if isinstance(penalty, Sum):
+        if target is w:  # the parts must all see the same weights
+            accumulate(target, penalty.gradient(w), factor)
+        else:
+            for part in penalty.parts:
+                add_gradient(target, part, w, factor)
+        return
+    if isinstance(penalty, L2) and _plain(penalty):
+        step = factor * penalty.per_element(w)
+        if target is w:
+            w.mul_(1.0 + fold(step))
+        else:
+            accumulate(target, w, fold(step))
+    elif isinstance(penalty, (L1, ElasticNet)) and _plain(penalty):
+        _add_signs(target, penalty, w, factor)
+    elif isinstance(penalty, (GroupLasso, Norm)) and getattr(penalty, "p", 2) == 2:
+        # ∇R = w · (one number a group): no temporary of the tensor's size
+        target.addcmul_(w, (_group_scale(penalty, w) * factor).to(w.dtype))
+    else:
+        accumulate(target, penalty.gradient(w), factor)
+
+
+def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor) -> None:
+    step = factor * coefficient(penalty, w)
+    ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
+    scratch = torch.empty(min(CHUNK, w.numel()), dtype=w.dtype, device=w.device)
+    for goal, block in blocks(target, w):
+        out = scratch[: block.numel()] if block.ndim == 1 else torch.empty_like(block)
+        torch.sign(block, out=out)
+        if ratio == 1.0:
+            accumulate(goal, out, step)
+        else:
+            accumulate(goal, out.mul_(ratio).add_(block, alpha=1 - ratio), step)
+
+
+def _group_scale(penalty: GroupLasso | Norm, w: Tensor) -> Tensor:
+    """λ√|g| / ‖w_g‖, 0 for a group of zeros, with reduced dimensions kept."""
+    if isinstance(penalty, Norm):
+        norm, weight = penalty.norm(w)
+    else:
+        norm, weight = penalty.norms(w)
+    return torch.where(norm > 0, weight / torch.where(norm > 0, norm, torch.ones_like(norm)), 0.0)
+
+
+@torch.no_grad()
+def apply_prox(
+    penalty: Penalty, w: Tensor, step: Factor | Callable[..., Tensor], state: tuple[Tensor, ...] = ()
+) -> None:
+    """w ← prox(w), in place.
+
+    Args:
+        step: one number, or a function of the same piece of each tensor in `state` that gives one step an
+            element; pieces keep the temporaries small.
+    """
+    lasso = isinstance(penalty, (L1, ElasticNet)) and _plain(penalty) and penalty.reduction == "sum"
+    for block, *rest in _separate(penalty, w, state):
+        given = step(*rest) if callable(step) else step
+        if lasso and callable(step):
+            _soft_threshold(block, penalty, given)  # type: ignore[arg-type]  # a tensor of our own making
+        else:
+            block.copy_(penalty.prox(block, given))
+
+
+def _soft_threshold(w: Tensor, penalty: L1 | ElasticNet, step: Tensor) -> None:
+    """The prox of L1 and the elastic net in place, with one temporary; `step` is overwritten."""
+    strength = coefficient(penalty, w)
+    ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
+    threshold = step * (strength * ratio) if ratio < 1.0 else step.mul_(strength)
+    inside = torch.neg(threshold)
+    torch.clamp(w, inside, threshold, out=inside)
+    w.sub_(inside)
+    if ratio < 1.0:
+        w.div_(step.mul_(strength * (1.0 - ratio)).add_(1.0))
+
+
+def _separate(penalty: Penalty, w: Tensor, state: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+    """Pieces of w that the penalty's prox treats one by one: elements, groups, or the whole tensor."""
+    if isinstance(penalty, (L1, L2, ElasticNet)) and _plain(penalty) and penalty.reduction == "sum":
+        yield from blocks(w, *state)
+    elif isinstance(penalty, GroupLasso) and _plain(penalty) and w.ndim:
+        length = max(w.shape[penalty.dim], 1)
+        rows = max(CHUNK // max(w.numel() // length, 1), 1)
+        for start in range(0, length, rows):
+            count = min(rows, length - start)
+            yield tuple(t.narrow(penalty.dim, start, count) for t in (w, *state))
+    else:
+        yield (w, *state)

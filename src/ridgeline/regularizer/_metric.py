@@ -1,0 +1,92 @@
+"""The step of a proximal operator in the optimizer's own metric: 1/H, a number or one an element.
+
+H is the diagonal by which the optimizer's update scales a gradient. A prox in another metric has another
+fixed point: the Euclidean one under Adam gives no zeros at all on a Lasso that has 25.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adagrad, Adam, Adamax, NAdam, Optimizer, RMSprop
+
+from ridgeline.regularizer._kernels import Factor, fold
+
+# The step, or what computes it piece by piece from the optimizer's state of this parameter.
+Step = tuple[Factor | Callable[..., Tensor], tuple[Tensor, ...]]
+
+
+def learning_rate(group: dict[str, Any]) -> Factor:
+    """The group's learning rate; a tensor on the CPU as a number."""
+    return fold(group["lr"])
+
+
+def euclidean(group: dict[str, Any]) -> Step:
+    """H = 1/η for every optimizer."""
+    return learning_rate(group), ()
+
+
+def refusal(optimizer: Optimizer) -> str | None:
+    """Why the optimizer's metric is not known; None where it is.
+
+    Known: SGD (with momentum, Nesterov, dampening), Adam, AdamW, NAdam, RMSprop, Adagrad, Adamax.
+    """
+    if isinstance(optimizer, (SGD, Adam, NAdam, RMSprop, Adagrad, Adamax)):
+        return None
+    return (
+        f"mode 'proximal' does not know the metric of {type(optimizer).__name__}; pass metric='euclidean' (the "
+        f"zeros are then those of another problem), or use SGD or an Adam-like optimizer."
+    )
+
+
+def optimizer_step(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> Step:
+    """1/H for one parameter, from the optimizer's state after its update.
+
+    SGD: η(1 − dampening)/(1 − μ). Adam-like: η/(√v̂ + ε).
+    """
+    lr = learning_rate(group)
+    state = optimizer.state[p]
+    if isinstance(optimizer, SGD):
+        momentum = group["momentum"]
+        return (lr * ((1 - group["dampening"]) / (1 - momentum)) if momentum else lr), ()
+    if isinstance(optimizer, RMSprop):
+        lr = lr / (1 - group["momentum"]) if group["momentum"] else lr
+        eps = group["eps"]
+        if group["centered"]:
+            return (lambda v, mean: lr / ((v - mean.square()).clamp_min(0).sqrt_().add_(eps))), (
+                state["square_avg"],
+                state["grad_avg"],
+            )
+        return _over_root(lr, eps, 1.0), (state["square_avg"],)
+    steps = float(state["step"])
+    if isinstance(optimizer, Adagrad):
+        lr = lr / (1 + (steps - 1) * group["lr_decay"])
+        return _over_root(lr, group["eps"], 1.0), (state["sum"],)
+    if isinstance(optimizer, Adamax):
+        return (lambda v: lr / v), (state["exp_inf"],)
+    if isinstance(optimizer, NAdam):
+        lr = lr * _nesterov_factor(group, state, steps)
+    second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
+    correction = 1.0 - float(group["betas"][1]) ** steps
+    return _over_root(lr, group["eps"], correction), (second,)
+
+
+def _over_root(lr: Factor, eps: float, correction: float) -> Callable[[Tensor], Tensor]:
+    """v ↦ η/(√(v/correction) + ε), with one temporary."""
+
+    def step(v: Tensor) -> Tensor:
+        root = torch.sqrt(v)
+        if isinstance(lr, Tensor) or lr == 0.0:
+            return root.mul_(correction**-0.5).add_(eps).reciprocal_().mul_(lr)
+        return root.mul_(correction**-0.5 / lr).add_(eps / lr).reciprocal_()
+
+    return step
+
+
+def _nesterov_factor(group: dict[str, Any], state: dict[str, Any], steps: float) -> float:
+    """What NAdam's two gradient terms add up to where momentum and gradient agree; near 1."""
+    beta, psi, product = float(group["betas"][0]), group["momentum_decay"], float(state["mu_product"])
+    now = beta * (1.0 - 0.5 * float(0.96 ** (steps * psi)))
+    after = beta * (1.0 - 0.5 * float(0.96 ** ((steps + 1) * psi)))
+    return (1.0 - now) / (1.0 - product) + after / (1.0 - product * after)

@@ -1,0 +1,122 @@
+"""What happens around `optimizer.step()`: the modes coupled, decoupled, independent and proximal."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ridgeline.penalties import MaxNorm, Sum
+from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer._kernels import Factor
+from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
+from ridgeline.regularizer._term import Term, has_constraint
+
+Members = list[tuple[Term, dict[str, Any]]]
+
+
+def members(optimizer: Optimizer, terms: dict[int, Term]) -> Members:
+    """Each term with the optimizer's group that holds its parameter, as the groups stand now."""
+    return [
+        (terms[id(p)], group) for group in optimizer.param_groups for p in group["params"] if id(p) in terms
+    ]
+
+
+def _touched(found: Members) -> Iterator[tuple[Term, dict[str, Any], Tensor]]:
+    """Those with a gradient this step: torch's own decay skips the others as well."""
+    for term, group in found:
+        if term.parameter.grad is not None:
+            yield term, group, term.parameter
+
+
+def _applied(optimizer: Optimizer) -> Factor:
+    """1, or 0 where the gradient scaler found an overflow and a fused optimizer will skip the update."""
+    found = getattr(optimizer, "found_inf", None)
+    return 1.0 if found is None else kernels.fold(1.0 - found)
+
+
+@torch.no_grad()
+def add_coupled(optimizer: Optimizer, found: Members, step: int) -> None:
+    """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
+    scale = getattr(optimizer, "grad_scale", None)
+    factor: Factor = 1.0 if scale is None else kernels.fold(scale)
+    for term, group, p in _touched(found):
+        assert p.grad is not None
+        sign = -1.0 if group.get("maximize") else 1.0
+        kernels.add_gradient(p.grad, term.at(step), p, factor * sign)
+
+
+def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) -> None:
+    """The same for parametrized tensors: ∇R reaches the leaves through the parametrization."""
+    scale = getattr(optimizer, "grad_scale", None)
+    for term in terms:
+        leaves = [p for p in term.leaves if p.grad is not None]
+        if term.mode != "coupled" or not leaves:
+            continue
+        with torch.enable_grad():
+            value = term.at(step).value(term.tensor())
+            grads = torch.autograd.grad(value, leaves)
+        for p, grad in zip(leaves, grads, strict=True):
+            assert p.grad is not None
+            kernels.accumulate(p.grad, grad, 1.0 if scale is None else kernels.fold(scale))
+
+
+@torch.no_grad()
+def decay(
+    optimizer: Optimizer, found: Members, step: int, first_lr: Callable[[dict[str, Any]], Factor]
+) -> None:
+    """w ← w − η ∇R (decoupled), w ← w − (η/η₀) ∇R (independent)."""
+    applied = _applied(optimizer)
+    for term, group, p in _touched(found):
+        rate: Factor = learning_rate(group)
+        if term.mode == "independent":
+            rate = rate / first_lr(group)
+        kernels.add_gradient(p, term.at(step), p, kernels.fold(-(rate * applied)))
+
+
+@torch.no_grad()
+def prox(optimizer: Optimizer, found: Members, step: int, metric: str) -> None:
+    """w ← argmin_u R(u) + ½(u − w)ᵀH(u − w), constraints last."""
+    applied = _applied(optimizer)
+    if isinstance(applied, float) and applied == 0.0:
+        return
+    for term, group, p in _touched(found):
+        if term.mode != "proximal" and not has_constraint(term.penalty):
+            continue
+        penalty = term.at(step)
+        if term.mode != "proximal" or isinstance(penalty, MaxNorm):
+            _project(penalty, p)
+            continue
+        size, state = euclidean(group) if metric == "euclidean" else optimizer_step(optimizer, group, p)
+        if isinstance(applied, Tensor):  # on a GPU: a step of 0 leaves the weights as they are
+            size = _masked(size, applied)
+        kernels.apply_prox(penalty, p, size, state)
+
+
+def _masked(size: Factor | Callable[..., Tensor], applied: Tensor) -> Factor | Callable[..., Tensor]:
+    if callable(size) and not isinstance(size, Tensor):
+        inner: Callable[..., Tensor] = size
+        return lambda *state: inner(*state) * applied
+    return size * applied
+
+
+def _project(penalty: object, p: Tensor) -> None:
+    """The constraints of a penalty whose other parts act elsewhere."""
+    for part in penalty.parts if isinstance(penalty, Sum) else (penalty,):
+        if isinstance(part, MaxNorm):
+            kernels.apply_prox(part, p, 1.0)
+
+
+def closure_of(args: Any, kwargs: Any) -> Any:
+    """The closure given to step(), if any; args begin with the optimizer in global hooks."""
+    given = [a for a in args if callable(a) and not isinstance(a, Optimizer)]
+    return given[0] if given else kwargs.get("closure")
+
+
+def with_closure(args: Any, kwargs: Any, wrapped: Any) -> tuple[Any, Any]:
+    """The arguments of step() with its closure exchanged."""
+    if kwargs.get("closure") is not None:
+        return args, {**kwargs, "closure": wrapped}
+    exchanged = tuple(wrapped if callable(a) and not isinstance(a, Optimizer) else a for a in args)
+    return exchanged, kwargs

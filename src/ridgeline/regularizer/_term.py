@@ -1,0 +1,119 @@
+"""A term: one tensor of the model, its penalty, and how it enters training."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from ridgeline.penalties import L2SP, MaxNorm, Penalty, Schedule, Sum
+from ridgeline.select import Assignment, Mode
+
+
+@dataclass(frozen=True)
+class Term:
+    """What one row of the assignment does in training.
+
+    Attributes:
+        parameter: the tensor itself, or for an effective one the first leaf it is computed from.
+        leaves: the parameters that an optimizer would hold.
+        effective: the tensor is computed from other parameters (torch.nn.utils.parametrize); it is read
+            anew at each use and has no place in an optimizer.
+    """
+
+    name: str
+    module: nn.Module
+    leaf: str
+    parameter: nn.Parameter
+    leaves: tuple[nn.Parameter, ...]
+    penalty: Penalty
+    mode: Mode
+    effective: bool
+
+    def tensor(self) -> Tensor:
+        """The tensor as the module holds it now: torch.func and sharding exchange it."""
+        found = getattr(self.module, self.leaf)
+        assert isinstance(found, Tensor)
+        return found
+
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What an optimizer holds of this term."""
+        return self.leaves
+
+    def at(self, step: int) -> Penalty:
+        """The penalty with its strength after `step` updates."""
+        return at_step(self.penalty, step)
+
+
+def at_step(penalty: Penalty, step: int) -> Penalty:
+    """The penalty with each schedule read at one step."""
+    if isinstance(penalty, Sum):
+        return Sum([at_step(part, step) for part in penalty.parts]) if scheduled(penalty) else penalty
+    strength = getattr(penalty, "strength", None)
+    if isinstance(strength, Schedule):
+        found: Penalty = penalty.with_strength(strength.at(step))  # type: ignore[attr-defined]  # has a strength
+        return found
+    return penalty
+
+
+def scheduled(penalty: Penalty) -> bool:
+    """Whether any strength is a schedule."""
+    return any(isinstance(getattr(part, "strength", None), Schedule) for part in parts_of(penalty))
+
+
+def parts_of(penalty: Penalty) -> tuple[Penalty, ...]:
+    """The parts of a sum; the penalty itself otherwise."""
+    return penalty.parts if isinstance(penalty, Sum) else (penalty,)
+
+
+def has_constraint(penalty: Penalty) -> bool:
+    """Whether a MaxNorm takes part."""
+    return any(isinstance(part, MaxNorm) for part in parts_of(penalty))
+
+
+def is_zero(penalty: Penalty) -> bool:
+    """Whether the penalty is switched off: every strength is the number 0, and nothing constrains."""
+    if has_constraint(penalty):
+        return False
+    strengths = [getattr(part, "strength", None) for part in parts_of(penalty)]
+    return all(isinstance(s, float) and s == 0.0 for s in strengths)
+
+
+def term_of(row: Assignment) -> Term:
+    """The term of an assignment that has a penalty, with references taken (L2SP)."""
+    assert row.penalty is not None
+    assert row.mode is not None
+    term = Term(
+        name=row.name,
+        module=row.module,
+        leaf=row.leaf,
+        parameter=row.parameter,
+        leaves=row.leaves,
+        penalty=row.penalty,
+        mode=row.mode,
+        effective=row.effective,
+    )
+    return replace(term, penalty=_attached(row.penalty, row.name, term.tensor()))
+
+
+def _attached(penalty: Penalty, name: str, w: Tensor) -> Penalty:
+    if isinstance(penalty, Sum):
+        return Sum([_attached(part, name, w) for part in penalty.parts])
+    return penalty.attached(name, w) if isinstance(penalty, L2SP) else penalty
+
+
+def references(terms: list[Term]) -> dict[str, Tensor]:
+    """The weights that L2SP terms return to, by parameter name."""
+    return {
+        term.name: part.reference
+        for term in terms
+        for part in parts_of(term.penalty)
+        if isinstance(part, L2SP) and isinstance(part.reference, Tensor)
+    }
+
+
+def restored(term: Term, kept: dict[str, Tensor]) -> Term:
+    """The term with the reference kept for it, where there is one."""
+    if term.name not in kept:
+        return term
+    w = kept[term.name]
+    parts = [replace(p, reference=w) if isinstance(p, L2SP) else p for p in parts_of(term.penalty)]
+    return replace(term, penalty=parts[0] if len(parts) == 1 else Sum(parts))
