@@ -1,7 +1,7 @@
 """The optimizer step alone, and peak memory, on the tensors of a ResNet-18 and of a 100 M transformer.
 
-    python benchmarks/optimizer_step.py --steps 30
-    python benchmarks/optimizer_step.py --memory
+    python -m benchmarks.optimizer_step --steps 30
+    python -m benchmarks.optimizer_step --memory
 
 No forward or backward pass: gradients are fixed, so nothing hides what the penalty costs. With --memory
 each arm runs in a process of its own, and its peak resident size is compared with the base's.
@@ -97,12 +97,11 @@ def memory(name: str) -> None:
     peaks = {}
     for arm in ARMS:
         code = (
-            "import sys; sys.path[:0] = sys.argv[1:2]; import optimizer_step as b; "
-            "step = b.stepper(*sys.argv[2:]); step(); step(); print(b.peak_mib())"
+            "import sys; from benchmarks import optimizer_step as b; "
+            "step = b.stepper(*sys.argv[1:]); step(); step(); print(b.peak_mib())"
         )
-        here = __file__.rpartition("/")[0] or "."
         done = subprocess.run(
-            [sys.executable, "-c", code, here, name, arm], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, name, arm], capture_output=True, text=True, check=True
         )
         peaks[arm] = float(done.stdout)
     print(f"{name}: base peak {peaks['base']:.0f} MiB")

@@ -1,6 +1,6 @@
 """What a penalty costs in a training step: each arm against the runs without a penalty around it.
 
-    python benchmarks/penalty_in_step.py --steps 3000
+    python -m benchmarks.penalty_in_step --steps 3000
 
 Blocks of steps alternate in one process, base, arm, base, arm …; a ratio is an arm's block over the mean
 of the two base blocks that bracket it, and the table shows medians. Everything trains on the same
@@ -14,10 +14,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-if __package__:
-    from benchmarks.penalty_arms import ARMS, Step, plain, wide_mlp
-else:
-    from penalty_arms import ARMS, Step, plain, wide_mlp
+from benchmarks.penalty_arms import ARMS, Step, plain, wide_mlp
 
 
 def batches(count: int = 20) -> list[tuple[Tensor, Tensor]]:

@@ -26,7 +26,9 @@ _DISK = {
 def main() -> None:
     """Run the command line."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
     except RidgelineError as error:
         _end(str(error), 2)
     except OSError as error:
@@ -37,10 +39,17 @@ def main() -> None:
             f"the same command goes on.",
             2,
         )
-    except SystemExit as end:
-        if end.code == 130:  # what typer makes of Ctrl-C, without a word
-            _end("interrupted: finished trials are kept; the same command goes on.", 130)
-        raise
+    except Exception as error:
+        # typer's own usage errors, whose class it has moved between versions
+        if not hasattr(error, "format_message"):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
+        _end(f"{error.format_message().rstrip('.')}; see ridgeline --help.", 2)
+    if code == 130:  # Ctrl-C, which typer passes over without a word
+        _end("interrupted: finished trials are kept; the same command goes on.", 130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _end(sentence: str, code: int) -> None:

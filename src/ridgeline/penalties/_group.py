@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ridgeline.penalties._protocol import Addable, Role
 from ridgeline.penalties._prox import project_ball, shrink_groups, shrink_groups_weighted, soft_threshold
-from ridgeline.penalties._strength import Strength, check_strength, lanes_of, over, scalar, wide
+from ridgeline.penalties._strength import Strength, check_strength, lanes_of, over, wide
 
 
 def group_dims(w: Tensor, dim: int | None, lanes: bool) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ class GroupLasso(Addable):
     def norms(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Each group's norm and its strength λ√|g|, with reduced dimensions kept."""
         dims = group_dims(w, self.dim, lanes_of(self.strength))
-        size = math.prod(w.shape[d] for d in dims)
+        size = math.prod([w.shape[d] for d in dims])
         norm = torch.linalg.vector_norm(w, dim=dims, keepdim=True) if dims else w.abs()
         return norm, torch.as_tensor(over(self.strength, w), dtype=norm.dtype, device=w.device) * math.sqrt(
             size
@@ -160,14 +160,14 @@ class Norm(Addable):
     def norm(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """‖w‖_p with reduced dimensions kept, and λ shaped to it."""
         dims = group_dims(w, None, lanes_of(self.strength))
-        norm = torch.linalg.vector_norm(wide(w), self.p, dim=dims, keepdim=True)
+        # dim=() would mean all dimensions, where a lane holds a single number
+        norm = torch.linalg.vector_norm(wide(w), self.p, dim=dims, keepdim=True) if dims else wide(w).abs()
         return norm, torch.as_tensor(over(self.strength, w), dtype=norm.dtype, device=w.device)
 
     def value(self, w: Tensor) -> Tensor:
         """λ ‖w‖_p, shape () or (lanes,), at least float32, differentiable."""
-        lanes = lanes_of(self.strength)
-        norm: Tensor = torch.linalg.vector_norm(wide(w), self.p, dim=group_dims(w, None, lanes))
-        return norm * scalar(self.strength, w)
+        norm, strength = self.norm(w)
+        return (norm * strength).reshape(-1) if lanes_of(self.strength) else (norm * strength).reshape(())
 
     def gradient(self, w: Tensor) -> Tensor:
         """λ sign(w) |w|^(p−1)/‖w‖_p^(p−1), like w; 0 at w = 0."""
@@ -192,6 +192,8 @@ class Norm(Addable):
                 f"Norm with p = {self.p} has no proximal operator in closed form; use p = 1 or 2."
             )
         dims = group_dims(w, None, lanes_of(self.strength))
+        if not dims:
+            return soft_threshold(x, strength * step).to(w.dtype)
         if isinstance(step, Tensor) and step.ndim:
             kappa = strength.expand([1 if d in dims else n for d, n in enumerate(x.shape)])
             return shrink_groups_weighted(x, kappa.to(x.dtype), step.expand_as(x).to(x.dtype), dims).to(

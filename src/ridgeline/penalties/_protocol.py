@@ -1,8 +1,11 @@
 """What the rest of Ridgeline asks of a penalty, and how penalties are added."""
 
-from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from ridgeline.penalties._sum import Sum
 
 # What a penalty is to the proximal operator of a sum: which parts compose exactly, and in what order.
 Role: TypeAlias = Literal["quadratic", "absolute", "group", "constraint", "other"]
@@ -29,7 +32,7 @@ class Addable:
 
     role: ClassVar[Role] = "other"
 
-    def __add__(self, other: Penalty) -> "Penalty":
+    def __add__(self, other: Penalty) -> "Sum":
         from ridgeline.penalties._sum import Sum  # Sum is itself Addable
 
         if not isinstance(other, Penalty):

@@ -20,7 +20,7 @@ def shrink_groups(w: Tensor, threshold: Tensor, dims: tuple[int, ...]) -> Tensor
     Args:
         threshold: ≥ 0, broadcasts to the group norms, which keep their reduced dimensions.
     """
-    norm = torch.linalg.vector_norm(w, dim=dims, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(w, dim=dims, keepdim=True)
     safe = torch.where(norm > 0, norm, torch.ones_like(norm))
     return w * (1.0 - threshold / safe).clamp_min(0.0) * (norm > 0)
 
@@ -29,8 +29,8 @@ def shrink_groups_weighted(w: Tensor, strength: Tensor, step: Tensor, dims: tupl
     """argmin_u κ‖u_g‖ + ½ Σ (uᵢ − wᵢ)²/stepᵢ for each group, with one step an element.
 
     With h = 1/step the minimum is u = h w s/(h s + κ), where s = ‖u_g‖ solves the secular equation
-    φ(s) = Σ (h w/(h s + κ))² = 1; it is 0 where ‖h w‖ ≤ κ. Newton's method on 1/√φ − 1 from s = 0
-    rises to the root without passing it, since 1/√φ is concave.
+    φ(s) = Σ (h w/(h s + κ))² = 1; it is 0 where ‖h w‖ ≤ κ. Newton's method on 1/√φ − 1 rises to the root
+    without passing it, since 1/√φ is concave; it starts at (‖h w‖ − κ)/max h, where φ ≥ 1.
 
     Args:
         strength: κ ≥ 0, broadcasts to the group norms with reduced dimensions kept.
@@ -39,18 +39,20 @@ def shrink_groups_weighted(w: Tensor, strength: Tensor, step: Tensor, dims: tupl
     frozen = step <= 0
     pull = torch.where(frozen, torch.zeros_like(w), w)
     h = 1.0 / torch.where(frozen, torch.ones_like(step), step)
+    most = h.amax(dims, keepdim=True)
+    h, kappa = h / most, strength / most  # the same minimum, in numbers of a tame size
     force = torch.linalg.vector_norm(h * pull, dim=dims, keepdim=True)
-    active = force > strength
-    kappa = torch.where(active & (strength > 0), strength, torch.ones_like(force))
-    s = torch.zeros_like(force)
+    active = force > kappa
+    s = torch.where(active, force - kappa, torch.zeros_like(force))
+    kappa = torch.where(active, kappa, torch.ones_like(force))
     for _ in range(_NEWTON_STEPS):
-        ratio = h * pull / (h * s + kappa)
+        below = h * s + kappa
+        ratio = h * pull / below
         phi = ratio.square().sum(dims, keepdim=True)
-        slope = (ratio.square() * h / (h * s + kappa)).sum(dims, keepdim=True)
-        root = phi.clamp_min(1e-30).sqrt()
-        s = s + torch.where(active, (root - 1.0) * phi / slope.clamp_min(1e-30), torch.zeros_like(s))
-    shrunk = pull * (h * s) / (h * s + kappa)
-    shrunk = torch.where(active, shrunk, torch.zeros_like(shrunk))
+        slope = (ratio.square() * h / below).sum(dims, keepdim=True)
+        rise = (phi.sqrt() - 1.0) * phi / torch.where(slope > 0, slope, torch.ones_like(slope))
+        s = s + torch.where(active, rise, torch.zeros_like(s))
+    shrunk = torch.where(active, pull * (h * s) / (h * s + kappa), torch.zeros_like(w))
     shrunk = torch.where((strength > 0).expand_as(active), shrunk, pull)
     return torch.where(frozen, w, shrunk)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ridgeline.penalties._protocol import Addable, Penalty
 from ridgeline.penalties._separable import ElasticNet, Separable
+from ridgeline.penalties._strength import lanes_of
 
 _ORDER = ("absolute", "group", "constraint")
 
@@ -34,7 +35,13 @@ class Sum(Addable):
         flat: list[Penalty] = []
         for part in parts:
             flat += list(part.parts) if isinstance(part, Sum) else [part]
+        if len({lanes_of(getattr(part, "strength", 0.0)) for part in flat}) > 1:
+            names = " + ".join(type(part).__name__ for part in flat)
+            raise ValueError(f"{names}: give one strength a lane, shape (lanes,), to all of its parts, or to none.")
         object.__setattr__(self, "parts", tuple(flat))
+
+    def __reduce__(self) -> tuple[type["Sum"], tuple[tuple[Penalty, ...]]]:
+        return Sum, (self.parts,)  # copying and pickling would set attributes
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Sum is immutable; {name} cannot be set.")

@@ -32,6 +32,11 @@ def assert_acting(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None
         ...
         AssertionError: the penalty has no gradient at all (a number, or computed on detached tensors...
     """
+    with torch.random.fork_rng([]):  # a term that draws noise leaves the generator as it was
+        _check(term, model)
+
+
+def _check(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None:
     value = term() if callable(term) and not isinstance(term, Tensor) else term
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise AssertionError(
@@ -40,8 +45,7 @@ def assert_acting(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None
         )
     parameters = [p for p in model.parameters() if p.requires_grad]
     grads = _gradients(value, parameters)
-    reached = [p for p, g in zip(parameters, grads, strict=True) if g is not None]
-    if not reached:
+    if all(g is None for g in grads) and not _in_graph(value, parameters):
         raise AssertionError(
             f"the penalty depends on none of the model's {len(parameters)} parameters (computed on copies, on "
             f"initial draws, or on another model); {_REMEDY}"
@@ -58,6 +62,12 @@ def _gradients(value: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor | 
     return torch.autograd.grad(value.sum(), parameters, retain_graph=True, allow_unused=True)
 
 
+def _in_graph(value: Tensor, parameters: list[nn.Parameter]) -> bool:
+    """Whether some parameter stands in the graph: p = 0 gives none a gradient, not even one of zeros."""
+    ids = {id(p) for p in parameters}
+    return any(id(getattr(node, "variable", None)) in ids for node in _nodes(value))
+
+
 def _moves(grads: tuple[Tensor | None, ...]) -> bool:
     return any(g is not None and bool(g.detach().ne(0).any()) for g in grads)
 
@@ -71,21 +81,32 @@ def _moves_nearby(term: Tensor | Callable[[], Tensor], value: Tensor, parameters
             p.data.add_(move, alpha=1e-2)  # .data: the graph's saved weights move along, unnoticed
         if callable(term) and not isinstance(term, Tensor):
             return _moves(_gradients(term(), parameters))
-        return _moves(_gradients(value, parameters)) or _norm_at_zero(value)
+        return _moves(_gradients(value, parameters)) or _norm_at_zero(value, parameters)
     finally:
         for p, old in zip(parameters, kept, strict=True):
             p.data.copy_(old)
 
 
-def _norm_at_zero(value: Tensor) -> bool:
-    """Whether a norm of order above 0 was taken of zeros: its graph keeps the result 0, so it stays dead."""
+def _norm_at_zero(value: Tensor, parameters: list[nn.Parameter]) -> bool:
+    """Whether a norm of order above 0 was taken of zeros: its graph keeps the result 0, so it stays dead.
+
+    Only a norm that the penalty hears of counts: one multiplied by a strength of 0 is none.
+    """
+    heard: list[bool] = []
+    hooks = []
     for node in _nodes(value):
         order = getattr(node, "_saved_ord", getattr(node, "_saved_p", None))
         result = getattr(node, "_saved_result", None)
         above = isinstance(order, (int, float)) and order > 0
         if above and isinstance(result, Tensor) and not bool(result.ne(0).any()):
-            return True
-    return False
+            hooks.append(node.register_prehook(lambda grads: heard.append(_moves(grads))))
+    try:
+        if hooks:
+            _gradients(value, parameters)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return any(heard)
 
 
 def _nodes(value: Tensor) -> Iterator[torch.autograd.graph.Node]:

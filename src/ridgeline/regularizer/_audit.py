@@ -2,19 +2,20 @@
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer._term import is_zero, parts_of
-from ridgeline.select import Assignment
+from ridgeline.select import Assignment, current
 
 _COLUMNS = ("parameter", "shape", "penalty", "strength", "mode", "why")
 
@@ -57,8 +58,8 @@ class Audit:
         table = Table(title=self.title, title_justify="left")
         for column in _COLUMNS:
             table.add_column(column, justify="right" if column == "strength" else "left")
-        for row in self.rows:
-            table.add_row(*self._cells(row), style="" if row["penalised"] else "dim")
+        for row in self.rows:  # as Text: a rule such as /[0-9]/ is no markup
+            table.add_row(*map(Text, self._cells(row)), style="" if row["penalised"] else "dim")
         return table
 
     def __str__(self) -> str:
@@ -81,11 +82,13 @@ def audit_of(
     optimizer: Optimizer | None,
     native: Sequence[dict[str, Any]],
     clock: int,
+    first_lr: Callable[[dict[str, Any]], float | Tensor],
 ) -> Audit:
     """The audit of an assignment, with what the optimizer does to the same tensors.
 
     Args:
         native: the groups whose weight_decay is ours.
+        first_lr: η₀ of a group, as mode "independent" reads it.
     """
     groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
     ours = {id(group) for group in native}
@@ -93,7 +96,10 @@ def audit_of(
     for a in assignments:
         group = groups.get(id(a.parameter))
         decay = float(group.get("weight_decay", 0)) if group is not None and id(group) not in ours else 0.0
-        rows.append(_row(a, optimizer, group, decay, clock))
+        row = _row(a, optimizer, group, decay, clock)
+        if group is not None:
+            row["effective_strength"] = _effective(a, optimizer, group, row["strength"], first_lr)
+        rows.append(row)
     return Audit(rows)
 
 
@@ -115,7 +121,7 @@ def _row(
             f"{denormals:,} denormals slow the CPU: torch.set_flush_denormal(True) before the first tensor"
         )
     strength = None if a.penalty is None else _strength(a.penalty, clock)
-    tensor = getattr(a.module, a.leaf) if a.effective else a.parameter
+    tensor = current(a.module, a.leaf) if a.effective else a.parameter
     return {
         "name": a.name,
         "shape": "×".join(map(str, tensor.shape)) or "scalar",
@@ -123,7 +129,7 @@ def _row(
         "penalised": a.penalty is not None and not is_zero(a.penalty),
         "penalty": None if a.penalty is None else " + ".join(type(p).__name__ for p in parts_of(a.penalty)),
         "strength": strength,
-        "effective_strength": _effective(a, optimizer, group, strength),
+        "effective_strength": None,
         "mode": a.mode,
         "rule": a.rule,
         "reason": a.reason,
@@ -135,6 +141,8 @@ def _row(
 
 def _denormals(p: Tensor) -> int:
     """How many elements lie between 0 and the smallest normal number."""
+    if not p.is_floating_point():
+        return 0
     tiny = torch.finfo(p.dtype).tiny
     magnitude = p.detach().abs()
     return int(((magnitude > 0) & (magnitude < tiny)).sum())
@@ -153,18 +161,22 @@ def _number(strength: object, clock: int) -> float | list[float] | str:
 
 
 def _effective(
-    a: Assignment, optimizer: Optimizer | None, group: dict[str, Any] | None, strength: object
+    a: Assignment,
+    optimizer: Optimizer | None,
+    group: dict[str, Any],
+    strength: object,
+    first_lr: Callable[[dict[str, Any]], float | Tensor],
 ) -> float | None:
     """The strength whose penalised objective has the same fixed point, where that differs.
 
     Under SGD with momentum μ, `decoupled` and `independent` act as λ(1 − μ); `independent` besides as
     λ/η₀, its own strength being a rate a step.
     """
-    if group is None or not isinstance(strength, float) or a.mode not in ("decoupled", "independent"):
+    if not isinstance(strength, float) or a.mode not in ("decoupled", "independent"):
         return None
     factor = 1.0
     if a.mode == "independent":
-        factor /= float(group.get("initial_lr", group["lr"]))
+        factor /= float(first_lr(group))
     if isinstance(optimizer, SGD):
         factor *= (1.0 - float(group["momentum"])) / (1.0 - float(group["dampening"]))
     return None if factor == 1.0 else strength * factor

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.optim import LBFGS, Optimizer
 
+from ridgeline.penalties import L2
 from ridgeline.regularizer._metric import refusal
 from ridgeline.regularizer._term import Term, has_constraint, is_zero
 from ridgeline.select import Assignment
@@ -26,13 +28,17 @@ def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> Non
         if term.effective and (term.mode not in ("loss", "coupled") or has_constraint(term.penalty)):
             raise ValueError(
                 f"{term.name} is parametrized: it is computed from other parameters, and mode '{term.mode}' can "
-                f"only move those. Use mode 'loss' or 'coupled', or name the leaf in a Rule "
-                f"({term.name.rpartition('.')[0]}.parametrizations.*)."
+                f"only move those. Use mode 'loss' or 'coupled', or name the leaf in a Rule ({_leaves(term)})."
             )
 
 
-def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:
+def check_optimizer(
+    optimizer: Optimizer | None, terms: Sequence[Term], metric: str, given: frozenset[float] = frozenset()
+) -> None:
     """Refuse an optimizer that the terms' modes cannot work with.
+
+    Args:
+        given: weight decay that is ours: a copy of the optimizer keeps it.
 
     Raises:
         ValueError: where the optimizer is missing, lacks a parameter, decays by itself, or has no known
@@ -56,10 +62,11 @@ def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: 
     for term in terms:
         for p in term.parameters():
             decay = held[id(p)].get("weight_decay", 0) if id(p) in held else 0
-            if decay and not is_zero(term.penalty):
+            ours = decay in given and type(term.penalty) is L2 and decay == term.penalty.strength
+            if decay and not ours and not is_zero(term.penalty):
                 raise ValueError(
                     f"the optimizer decays {term.name} by itself (weight_decay={float(decay):g}), on top of the "
-                    f"penalty; build it with weight_decay=0."
+                    f"penalty; build it with weight_decay=0, and load its state after regularize()."
                 )
         _check_mode(optimizer, term, held, metric)
 
@@ -85,6 +92,13 @@ def _check_mode(optimizer: Optimizer, term: Term, held: dict[int, dict[str, obje
         why = refusal(optimizer) if metric == "optimizer" else None
         if why:
             raise ValueError(why)
+
+
+def _leaves(term: Term) -> str:
+    """A glob on the leaves of an effective weight."""
+    within = term.name.removesuffix(term.leaf)
+    old = not parametrize.is_parametrized(term.module, term.leaf)
+    return f"'{term.name}_*'" if old else f"'{within}parametrizations.{term.leaf}.*'"
 
 
 def _why_no_prox(term: Term) -> str:

@@ -69,13 +69,16 @@ class _Penalty(torch.autograd.Function):
         ctx: FunctionCtx, penalties: list[Penalty], reached: Callable[[], None], *weights: Tensor
     ) -> Tensor:
         ctx.save_for_backward(*weights)
-        ctx.penalties, ctx.reached = penalties, reached  # type: ignore[attr-defined]
+        ctx.penalties, ctx.reached, ctx.leaves = penalties, reached, weights  # type: ignore[attr-defined]
         return total(list(zip(penalties, weights, strict=True)))
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         ctx.reached()
-        weights: tuple[Tensor, ...] = ctx.saved_tensors
+        # Reading them checks that no weight was changed since, and that the graph was not freed. Hooks on
+        # saved tensors (checkpoints, offloading) may hand out others than the leaves, which are what counts.
+        _ = ctx.saved_tensors
+        weights: tuple[Tensor, ...] = ctx.leaves
         if torch.is_grad_enabled() or upstream.ndim:  # create_graph, or lanes: differentiable gradients
             grads = [_ordinary(p, w, upstream) for p, w in zip(ctx.penalties, weights, strict=True)]
             return (None, None, *grads)

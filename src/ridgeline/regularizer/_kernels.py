@@ -4,18 +4,16 @@ The formulas are those of the penalty objects, which are the oracle; what differ
 Allocating a tensor of signs of a 3 M parameter model costs several times the arithmetic.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
+from ridgeline.regularizer._scratch import CHUNK, scratch
 
 Factor: TypeAlias = float | Tensor
-
-# Elements of a pass: half a megabyte in float32, two of which stay in a core's cache.
-CHUNK = 1 << 17
 
 
 def flat(*tensors: Tensor) -> tuple[Tensor, ...] | None:
@@ -56,7 +54,7 @@ def accumulate(target: Tensor, source: Tensor, factor: Factor) -> None:
         target.add_(source, alpha=factor)
 
 
-def _plain(penalty: Penalty) -> bool:
+def plain(penalty: Penalty) -> bool:
     """Whether the strength is one number, so that elementwise passes may ignore the tensor's shape."""
     strength = getattr(penalty, "strength", None)
     return isinstance(strength, float) or (isinstance(strength, Tensor) and strength.ndim == 0)
@@ -72,14 +70,13 @@ def value(penalty: Penalty, w: Tensor) -> Tensor:
     """R(w), shape () or (lanes,), at least float32, without a graph."""
     if isinstance(penalty, Sum):
         return torch.stack([value(part, w) for part in penalty.parts]).sum(0)
-    if isinstance(penalty, (L1, L2, ElasticNet)) and _plain(penalty):
+    if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
             return 0.5 * c * _squares(w)
         if isinstance(penalty, L1):
             return c * _absolutes(w)
-        ratio = penalty.l1_ratio
-        return c * (ratio * _absolutes(w) + 0.5 * (1 - ratio) * _squares(w))
+        return c * _mixed(w, penalty.l1_ratio)
     return penalty.value(w)
 
 
@@ -92,12 +89,24 @@ def _squares(w: Tensor) -> Tensor:
 
 
 def _absolutes(w: Tensor) -> Tensor:
+    return _mixed(w, 1.0)
+
+
+def _mixed(w: Tensor, ratio: float) -> Tensor:
+    """Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
-    scratch = torch.empty(min(CHUNK, w.numel()), dtype=w.dtype, device=w.device)
     for (block,) in blocks(w):
-        out = scratch[: block.numel()] if block.ndim == 1 else torch.empty_like(block)
-        total += torch.abs(block, out=out).sum(dtype=total.dtype)
+        total += elastic_sum(block, ratio, total.dtype)
     return total
+
+
+def elastic_sum(block: Tensor, ratio: float, dtype: torch.dtype) -> Tensor:
+    """Σ ρ|w| + ½(1 − ρ)w² of one piece; uses the first scratch."""
+    found = torch.abs(block, out=scratch(block)).sum(dtype=dtype)
+    if ratio < 1.0:
+        line = block.reshape(-1).to(dtype)
+        found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
+    return found
 
 
 @torch.no_grad()
@@ -113,13 +122,13 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
             for part in penalty.parts:
                 add_gradient(target, part, w, factor)
         return
-    if isinstance(penalty, L2) and _plain(penalty):
+    if isinstance(penalty, L2) and plain(penalty):
         step = factor * penalty.per_element(w)
         if target is w:
             w.mul_(1.0 + fold(step))
         else:
             accumulate(target, w, fold(step))
-    elif isinstance(penalty, (L1, ElasticNet)) and _plain(penalty):
+    elif isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
         _add_signs(target, penalty, w, factor)
     elif isinstance(penalty, (GroupLasso, Norm)) and getattr(penalty, "p", 2) == 2:
         # ∇R = w · (one number a group): no temporary of the tensor's size
@@ -131,14 +140,12 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
 def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor) -> None:
     step = factor * coefficient(penalty, w)
     ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
-    scratch = torch.empty(min(CHUNK, w.numel()), dtype=w.dtype, device=w.device)
     for goal, block in blocks(target, w):
-        out = scratch[: block.numel()] if block.ndim == 1 else torch.empty_like(block)
+        out = scratch(block)
         torch.sign(block, out=out)
-        if ratio == 1.0:
-            accumulate(goal, out, step)
-        else:
-            accumulate(goal, out.mul_(ratio).add_(block, alpha=1 - ratio), step)
+        if ratio < 1.0:  # before the signs, since goal may be block itself
+            accumulate(goal, block, step * (1.0 - ratio))
+        accumulate(goal, out, step * ratio)
 
 
 def _group_scale(penalty: GroupLasso | Norm, w: Tensor) -> Tensor:
@@ -148,48 +155,3 @@ def _group_scale(penalty: GroupLasso | Norm, w: Tensor) -> Tensor:
     else:
         norm, weight = penalty.norms(w)
     return torch.where(norm > 0, weight / torch.where(norm > 0, norm, torch.ones_like(norm)), 0.0)
-
-
-@torch.no_grad()
-def apply_prox(
-    penalty: Penalty, w: Tensor, step: Factor | Callable[..., Tensor], state: tuple[Tensor, ...] = ()
-) -> None:
-    """w ← prox(w), in place.
-
-    Args:
-        step: one number, or a function of the same piece of each tensor in `state` that gives one step an
-            element; pieces keep the temporaries small.
-    """
-    lasso = isinstance(penalty, (L1, ElasticNet)) and _plain(penalty) and penalty.reduction == "sum"
-    for block, *rest in _separate(penalty, w, state):
-        given = step(*rest) if callable(step) else step
-        if lasso and callable(step):
-            _soft_threshold(block, penalty, given)  # type: ignore[arg-type]  # a tensor of our own making
-        else:
-            block.copy_(penalty.prox(block, given))
-
-
-def _soft_threshold(w: Tensor, penalty: L1 | ElasticNet, step: Tensor) -> None:
-    """The prox of L1 and the elastic net in place, with one temporary; `step` is overwritten."""
-    strength = coefficient(penalty, w)
-    ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
-    threshold = step * (strength * ratio) if ratio < 1.0 else step.mul_(strength)
-    inside = torch.neg(threshold)
-    torch.clamp(w, inside, threshold, out=inside)
-    w.sub_(inside)
-    if ratio < 1.0:
-        w.div_(step.mul_(strength * (1.0 - ratio)).add_(1.0))
-
-
-def _separate(penalty: Penalty, w: Tensor, state: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """Pieces of w that the penalty's prox treats one by one: elements, groups, or the whole tensor."""
-    if isinstance(penalty, (L1, L2, ElasticNet)) and _plain(penalty) and penalty.reduction == "sum":
-        yield from blocks(w, *state)
-    elif isinstance(penalty, GroupLasso) and _plain(penalty) and w.ndim:
-        length = max(w.shape[penalty.dim], 1)
-        rows = max(CHUNK // max(w.numel() // length, 1), 1)
-        for start in range(0, length, rows):
-            count = min(rows, length - start)
-            yield tuple(t.narrow(penalty.dim, start, count) for t in (w, *state))
-    else:
-        yield (w, *state)

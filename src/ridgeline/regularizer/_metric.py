@@ -4,7 +4,6 @@ H is the diagonal by which the optimizer's update scales a gradient. A prox in a
 fixed point: the Euclidean one under Adam gives no zeros at all on a Lasso that has 25.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,9 +11,11 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, Adamax, NAdam, Optimizer, RMSprop
 
 from ridgeline.regularizer._kernels import Factor, fold
+from ridgeline.regularizer._prox_kernels import ElementStep
+from ridgeline.regularizer._scratch import scratch
 
 # The step, or what computes it piece by piece from the optimizer's state of this parameter.
-Step = tuple[Factor | Callable[..., Tensor], tuple[Tensor, ...]]
+Step = tuple[Factor | ElementStep, tuple[Tensor, ...]]
 
 
 def learning_rate(group: dict[str, Any]) -> Factor:
@@ -52,36 +53,42 @@ def optimizer_step(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> St
         return (lr * ((1 - group["dampening"]) / (1 - momentum)) if momentum else lr), ()
     if isinstance(optimizer, RMSprop):
         lr = lr / (1 - group["momentum"]) if group["momentum"] else lr
-        eps = group["eps"]
         if group["centered"]:
-            return (lambda v, mean: lr / ((v - mean.square()).clamp_min(0).sqrt_().add_(eps))), (
-                state["square_avg"],
-                state["grad_avg"],
-            )
-        return _over_root(lr, eps, 1.0), (state["square_avg"],)
-    steps = float(state["step"])
+            return _over_deviation(lr, group["eps"]), (state["square_avg"], state["grad_avg"])
+        return _over_root(lr, group["eps"], 1.0), (state["square_avg"],)
+    steps = fold(state["step"])
+    # 0 where a fused optimizer skipped its first update: nothing moves then, and nothing may become NaN
+    steps = steps.clamp_min(1.0) if isinstance(steps, Tensor) else max(steps, 1.0)
     if isinstance(optimizer, Adagrad):
         lr = lr / (1 + (steps - 1) * group["lr_decay"])
         return _over_root(lr, group["eps"], 1.0), (state["sum"],)
     if isinstance(optimizer, Adamax):
-        return (lambda v: lr / v), (state["exp_inf"],)
+        return ElementStep(lambda factor, v: torch.reciprocal(v).mul_(lr * factor)), (state["exp_inf"],)
     if isinstance(optimizer, NAdam):
-        lr = lr * _nesterov_factor(group, state, steps)
+        lr = lr * _nesterov_factor(group, state, float(steps))
     second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    correction = 1.0 - float(group["betas"][1]) ** steps
-    return _over_root(lr, group["eps"], correction), (second,)
+    return _over_root(lr, group["eps"], 1.0 - fold(group["betas"][1]) ** steps), (second,)
 
 
-def _over_root(lr: Factor, eps: float, correction: float) -> Callable[[Tensor], Tensor]:
-    """v ↦ η/(√(v/correction) + ε), with one temporary."""
+def _over_root(lr: Factor, eps: float, correction: Factor) -> ElementStep:
+    """v ↦ η/(√(v/c) + ε) = η√c/(√v + ε√c), in the first scratch."""
+    root_c = correction**0.5
 
-    def step(v: Tensor) -> Tensor:
-        root = torch.sqrt(v)
-        if isinstance(lr, Tensor) or lr == 0.0:
-            return root.mul_(correction**-0.5).add_(eps).reciprocal_().mul_(lr)
-        return root.mul_(correction**-0.5 / lr).add_(eps / lr).reciprocal_()
+    def scaled(factor: Factor, v: Tensor) -> Tensor:
+        root = torch.sqrt(v, out=scratch(v)).add_(eps * root_c)
+        top = torch.as_tensor(lr * root_c * factor, dtype=v.dtype, device=v.device)
+        return torch.div(top, root, out=root)
 
-    return step
+    return ElementStep(scaled)
+
+
+def _over_deviation(lr: Factor, eps: float) -> ElementStep:
+    """(v, m) ↦ η/(√(v − m²) + ε)."""
+
+    def scaled(factor: Factor, v: Tensor, mean: Tensor) -> Tensor:
+        return (v - mean.square()).clamp_min_(0).sqrt_().add_(eps).reciprocal_().mul_(lr * factor)
+
+    return ElementStep(scaled)
 
 
 def _nesterov_factor(group: dict[str, Any], state: dict[str, Any], steps: float) -> float:

@@ -54,6 +54,7 @@ class Regularizer:
         self._clock, self._advanced, self._unclocked = 0, False, 0
         self._handles: list[Any] = []
         self._native: list[tuple[dict[str, Any], float]] = []
+        self._given: frozenset[float] = frozenset()  # what was ever written as native weight decay
         self._terms: list[Term] = []
         self.bind(model, optimizer)
 
@@ -71,13 +72,14 @@ class Regularizer:
         assignments = assign(model, self._rules, self._mode)
         terms = [restored(term_of(row), kept) for row in assignments if row.penalty is not None]
         check_model(assignments, terms)
-        check_optimizer(optimizer, terms, self._metric)
+        check_optimizer(optimizer, terms, self._metric, self._given)
         self._detach()
         self._model, self._optimizer = model, optimizer
         self._assignments, self._terms = assignments, terms
         self._in_loss = [t for t in terms if t.mode == "loss" and not is_zero(t.penalty)]
         self._scheduled = any(scheduled(t.penalty) for t in terms)
-        self._backward_seen, self._said = False, False
+        self._backward_seen, self._said, self._lost = False, False, False
+        self._stepped: set[int] = set()
         self._watched = {id(p) for t in self._in_loss for p in t.parameters()}
         self._first_lr: list[Factor] = []
         self._by_id: dict[int, Term] = {}
@@ -90,7 +92,13 @@ class Regularizer:
     def _attach(self, optimizer: Optimizer) -> None:
         acting = [t for t in self._terms if not is_zero(t.penalty)]
         self._by_id = {id(t.parameter): t for t in acting if not t.effective}
+        for group in optimizer.param_groups:  # ours, kept by a copy of the optimizer
+            if group.get("weight_decay") in self._given and any(
+                id(p) in self._by_id for p in group["params"]
+            ):
+                group["weight_decay"] = 0.0
         self._native = native_groups(optimizer, self._by_id)
+        self._given |= {strength for _, strength in self._native}
         for group, strength in self._native:
             group["weight_decay"] = strength
             for p in group["params"]:
@@ -138,6 +146,16 @@ class Regularizer:
             if not alive or any(group.get("weight_decay") != strength for group, strength in self._native):
                 raise RuntimeError(_LOST)
 
+    def _check_current(self) -> None:
+        """Raise when a layer was exchanged: its penalty would go on to be that of the old one."""
+        held = {id(p) for p in self._model.parameters()}
+        gone = [t.name for t in self._terms if any(id(p) not in held for p in t.parameters())]
+        if gone:
+            raise RuntimeError(
+                f"{', '.join(gone[:3])} of the model was exchanged since it was regularized; call "
+                f"reg.bind(model, optimizer) with the ones in use."
+            )
+
     # --- reading --------------------------------------------------------------------------------------
 
     def penalty(self) -> Tensor:
@@ -179,6 +197,7 @@ class Regularizer:
     def terms(self) -> dict[str, Tensor]:
         """The value of each penalised tensor by name, detached."""
         self._check_attached()
+        self._check_current()
         with torch.no_grad():
             return {t.name: total([(t.at(self._clock), t.tensor())]) for t in self._terms}
 
@@ -195,7 +214,9 @@ class Regularizer:
     def audit(self) -> Audit:
         """Every parameter: penalised or not, by which rule, why, and what to look at."""
         self._check_attached()
-        return audit_of(self._assignments, self._optimizer, [g for g, _ in self._native], self._clock)
+        self._check_current()
+        native = [group for group, _ in self._native]
+        return audit_of(self._assignments, self._optimizer, native, self._clock, self._initial_lr)
 
     # --- time -----------------------------------------------------------------------------------------
 
@@ -224,6 +245,7 @@ class Regularizer:
 
     def _reached(self) -> None:
         self._backward_seen = True
+        self._stepped.clear()
 
     def _before_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if steps.closure_of(args, kwargs) is None:
@@ -231,7 +253,7 @@ class Regularizer:
 
     def _check_used(self, optimizer: Optimizer) -> None:
         """Raise, once, when penalised parameters are about to move without their penalty."""
-        if self._backward_seen or self._said:
+        if self._said or (self._backward_seen and id(optimizer) not in self._stepped):
             return
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -243,7 +265,7 @@ class Regularizer:
         if steps.closure_of(args, kwargs) is not None:
             self._check_used(optimizer)
         if any(id(p) in self._watched for group in optimizer.param_groups for p in group["params"]):
-            self._backward_seen = False
+            self._stepped.add(id(optimizer))  # one backward pass serves each of several optimizers once
             self._unclocked += self._optimizer is None
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
@@ -289,7 +311,7 @@ class Regularizer:
             if m[0].mode == "proximal" or has_constraint(m[0].penalty)
         ]
         steps.prox(optimizer, found, self._clock, self._metric)
-        self._clock += 1
+        self._clock += not (self._scheduled and steps.skipped(optimizer))
 
     def _after_load(self, optimizer: Optimizer) -> None:
         """Loading a state replaces the groups: find them again, and assert our weight decay."""

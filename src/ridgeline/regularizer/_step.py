@@ -11,6 +11,7 @@ from ridgeline.penalties import MaxNorm, Sum
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
+from ridgeline.regularizer._prox_kernels import ElementStep, apply_prox
 from ridgeline.regularizer._term import Term, has_constraint
 
 Members = list[tuple[Term, dict[str, Any]]]
@@ -36,6 +37,12 @@ def _applied(optimizer: Optimizer) -> Factor:
     return 1.0 if found is None else kernels.fold(1.0 - found)
 
 
+def skipped(optimizer: Optimizer) -> bool:
+    """Whether a fused optimizer was told to leave this update out; waits for the device."""
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
 @torch.no_grad()
 def add_coupled(optimizer: Optimizer, found: Members, step: int) -> None:
     """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
@@ -50,6 +57,7 @@ def add_coupled(optimizer: Optimizer, found: Members, step: int) -> None:
 def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) -> None:
     """The same for parametrized tensors: ∇R reaches the leaves through the parametrization."""
     scale = getattr(optimizer, "grad_scale", None)
+    climbing = {id(p) for g in optimizer.param_groups if g.get("maximize") for p in g["params"]}
     for term in terms:
         leaves = [p for p in term.leaves if p.grad is not None]
         if term.mode != "coupled" or not leaves:
@@ -59,7 +67,8 @@ def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) ->
             grads = torch.autograd.grad(value, leaves)
         for p, grad in zip(leaves, grads, strict=True):
             assert p.grad is not None
-            kernels.accumulate(p.grad, grad, 1.0 if scale is None else kernels.fold(scale))
+            sign = -1.0 if id(p) in climbing else 1.0
+            kernels.accumulate(p.grad, grad, sign if scale is None else kernels.fold(sign * scale))
 
 
 @torch.no_grad()
@@ -91,13 +100,13 @@ def prox(optimizer: Optimizer, found: Members, step: int, metric: str) -> None:
         size, state = euclidean(group) if metric == "euclidean" else optimizer_step(optimizer, group, p)
         if isinstance(applied, Tensor):  # on a GPU: a step of 0 leaves the weights as they are
             size = _masked(size, applied)
-        kernels.apply_prox(penalty, p, size, state)
+        apply_prox(penalty, p, size, state)
 
 
-def _masked(size: Factor | Callable[..., Tensor], applied: Tensor) -> Factor | Callable[..., Tensor]:
-    if callable(size) and not isinstance(size, Tensor):
-        inner: Callable[..., Tensor] = size
-        return lambda *state: inner(*state) * applied
+def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep:
+    if isinstance(size, ElementStep):
+        scaled = size.scaled
+        return ElementStep(lambda factor, *state: scaled(factor * applied, *state))
     return size * applied
 
 
@@ -105,7 +114,7 @@ def _project(penalty: object, p: Tensor) -> None:
     """The constraints of a penalty whose other parts act elsewhere."""
     for part in penalty.parts if isinstance(penalty, Sum) else (penalty,):
         if isinstance(part, MaxNorm):
-            kernels.apply_prox(part, p, 1.0)
+            apply_prox(part, p, 1.0)
 
 
 def closure_of(args: Any, kwargs: Any) -> Any:

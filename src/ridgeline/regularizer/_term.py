@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from ridgeline.penalties import L2SP, MaxNorm, Penalty, Schedule, Sum
-from ridgeline.select import Assignment, Mode
+from ridgeline.select import Assignment, Mode, current
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Term:
 
     def tensor(self) -> Tensor:
         """The tensor as the module holds it now: torch.func and sharding exchange it."""
+        if self.effective:
+            return current(self.module, self.leaf)
         found = getattr(self.module, self.leaf)
         assert isinstance(found, Tensor)
         return found

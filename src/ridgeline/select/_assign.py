@@ -8,7 +8,8 @@ from torch import nn
 
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.penalties import Penalty
-from ridgeline.select._default import default_reason, default_selection
+from ridgeline.select._choose import choices, default_of
+from ridgeline.select._default import default_selection
 from ridgeline.select._owned import OwnedTensor, owned_tensors
 from ridgeline.select._rule import Mode, Rule
 
@@ -41,71 +42,85 @@ def assign(model: nn.Module, rules: Penalty | Sequence[Rule], mode: Mode = "loss
     """Give every parameter of the model its rule; the first match wins, a tied parameter counts once.
 
     A parametrized weight (weight_norm, spectral_norm) is one row for the effective tensor, and a row for
-    each leaf, which a rule reaches only where none took the effective tensor.
+    each leaf, which only a rule that names the leaf alone can reach.
 
     Args:
         rules: a penalty (taken by the default selection) or rules in the order they are tried.
         mode: for rules that name none.
 
     Raises:
-        RidgelineError: when a rule, or the default selection, takes no parameter at all; when a parameter
-            is not initialised yet.
+        RidgelineError: when there are no rules; when a rule, the default selection, or all of them together
+            take no parameter; when a parameter is not initialised yet.
+        TypeError: for what is no module; for what is neither a penalty nor a list of rules.
     """
-    ordered = list(rules) if isinstance(rules, Sequence) else [Rule(default_selection, rules)]
-    by_default = any(rule.match is default_selection for rule in ordered)
-    used = [0] * len(ordered)
-    result: list[Assignment] = []
-    through: set[int] = set()
-    for tensor in owned_tensors(model):
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"the model is {type(model).__name__}; it must be the nn.Module, not its parameters.")
+    ordered = _rules(rules)
+    tensors = owned_tensors(model)
+    for tensor in tensors:
         _refuse_uninitialised(tensor)
-        why = default_reason(tensor.names[0], tensor.module, tensor.parameter, tensor.effective)[1]
-        penalty, own_mode, label = None, None, ""
-        reason = why if by_default else "no rule matches"
-        trainable = any(p.requires_grad for p in tensor.leaves)
-        if id(tensor.parameter) in through and not tensor.effective:
-            reason = "leaf of the parametrized weight above"
-        else:
-            index = _first_match(ordered, tensor)
-            if index is not None:
-                rule = ordered[index]
-                penalty, own_mode, label = rule.penalty, rule.mode, str(rule)
-                reason = why if rule.match is default_selection else f"rule {index + 1}: {rule}"
-                used[index] += trainable or rule.match is not default_selection
-        if penalty is not None and not trainable:
-            penalty, reason = None, "frozen"
-        if penalty is not None and tensor.effective:
-            through |= {id(p) for p in tensor.leaves}
-            reason += "; effective weight, computed from " + ", ".join(tensor.leaf_names)
-        result.append(
-            Assignment(
-                name=tensor.names[0],
-                leaf=tensor.leaf,
-                parameter=tensor.parameter,
-                leaves=tensor.leaves,
-                module=tensor.module,
-                penalty=penalty,
-                mode=None if penalty is None else own_mode or mode,
-                rule=label,
-                reason=reason,
-                tied=tuple(tensor.names[1:]),
-                effective=tensor.effective,
-            )
+    chosen, instead = choices(ordered, tensors)
+    result = [
+        _assigned(tensor, ordered, chosen[place], instead.get(place, ""), mode)
+        for place, tensor in enumerate(tensors)
+    ]
+    _refuse_unused(ordered, tensors, chosen)
+    if all(row.penalty is None for row in result):
+        raise RidgelineError(
+            f"the rules penalise none of the model's {len(result)} parameters: all are exempt or frozen; leave "
+            f"regularize() out, or name weights to penalise in a Rule."
         )
-    _refuse_unused(ordered, used, [row.name for row in result])
-    if by_default:
+    if _by_default(ordered):
         _warn_unknown(result)
     return result
 
 
-def _first_match(rules: Sequence[Rule], tensor: OwnedTensor) -> int | None:
-    for index, rule in enumerate(rules):
-        if rule.match is default_selection:
-            hit = default_reason(tensor.names[0], tensor.module, tensor.parameter, tensor.effective)[0]
-        else:
-            hit = any(rule.matches(name, tensor.module, tensor.parameter) for name in tensor.names)
-        if hit:
-            return index
-    return None
+def _rules(rules: Penalty | Sequence[Rule]) -> list[Rule]:
+    if isinstance(rules, Penalty) and not isinstance(rules, type):
+        return [Rule(default_selection, rules)]
+    listed = list(rules) if isinstance(rules, Sequence) else []
+    wrong = not isinstance(rules, Sequence) or any(not isinstance(rule, Rule) for rule in listed)
+    if wrong:
+        raise TypeError(
+            f"the rules are {rules!r}; allowed: one penalty, such as L2(1e-4), or a list of Rules, such as "
+            f"[Rule('head.*', None), Rule('*.weight', L2(1e-4))]."
+        )
+    if not listed:
+        raise RidgelineError("the list of rules is empty; give one penalty, or at least one Rule.")
+    return listed
+
+
+def _by_default(rules: Sequence[Rule]) -> bool:
+    return any(rule.match is default_selection for rule in rules)
+
+
+def _assigned(
+    tensor: OwnedTensor, rules: Sequence[Rule], index: int | None, instead: str, mode: Mode
+) -> Assignment:
+    penalty, own_mode, label = None, None, ""
+    reason = instead or (default_of(tensor)[1] if _by_default(rules) else "no rule matches")
+    if index is not None:
+        rule = rules[index]
+        penalty, own_mode, label = rule.penalty, rule.mode, str(rule)
+        if rule.match is not default_selection:
+            reason = f"rule {index + 1}: {rule}"
+    if penalty is not None and not tensor.trainable:
+        penalty, reason = None, "frozen"
+    if penalty is not None and tensor.effective:
+        reason += "; effective weight, computed from " + ", ".join(tensor.leaf_names)
+    return Assignment(
+        name=tensor.names[0],
+        leaf=tensor.leaf,
+        parameter=tensor.parameter,
+        leaves=tensor.leaves,
+        module=tensor.module,
+        penalty=penalty,
+        mode=None if penalty is None else own_mode or mode,
+        rule=label,
+        reason=reason,
+        tied=tuple(tensor.names[1:]),
+        effective=tensor.effective,
+    )
 
 
 def _refuse_uninitialised(tensor: OwnedTensor) -> None:
@@ -116,9 +131,13 @@ def _refuse_uninitialised(tensor: OwnedTensor) -> None:
         )
 
 
-def _refuse_unused(rules: Sequence[Rule], used: list[int], names: list[str]) -> None:
-    for index, (rule, hits) in enumerate(zip(rules, used, strict=True)):
-        if hits:
+def _refuse_unused(
+    rules: Sequence[Rule], tensors: Sequence[OwnedTensor], chosen: Sequence[int | None]
+) -> None:
+    names = [tensor.names[0] for tensor in tensors]
+    taken = [(index, tensor.trainable) for index, tensor in zip(chosen, tensors, strict=True)]
+    for index, rule in enumerate(rules):
+        if any(i == index and (live or rule.match is not default_selection) for i, live in taken):
             continue
         if rule.match is default_selection:
             why = "an earlier rule takes them all" if index else "it has no such layer that is not frozen"

@@ -41,7 +41,7 @@ class Rule:
         mode: how it enters training; None takes the mode given to `regularize`.
 
     Raises:
-        TypeError: for another kind of match.
+        TypeError: for another kind of match or penalty.
         ValueError: for an unknown mode.
 
     Example:
@@ -65,6 +65,12 @@ class Rule:
             raise TypeError(
                 f"Rule: match is {self.match!r}; allowed: a glob, a compiled regular expression, a module "
                 f"type, a (module type, parameter name) pair, or a predicate (name, module, parameter)."
+            )
+        if self.penalty is not None and (
+            isinstance(self.penalty, type) or not isinstance(self.penalty, Penalty)
+        ):
+            raise TypeError(
+                f"Rule: penalty is {self.penalty!r}; allowed: a penalty, such as L2(1e-4), or None to exempt."
             )
         if self.mode is not None and self.mode not in MODES:
             raise ValueError(f"Rule: mode is {self.mode!r}; allowed: {', '.join(map(repr, MODES))}.")

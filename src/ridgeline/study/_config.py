@@ -186,6 +186,16 @@ class EvaluateConfig(Strict):
         return found
 
 
-def default_every(steps: int) -> int:
-    """Updates between two evaluations where the study names none: about 75 points a curve."""
-    return max(1, math.ceil(steps / 75))
+def default_every(steps: int, batch_size: int, n_evaluated: int) -> int:
+    """Updates between two evaluations where the study names none.
+
+    About 75 points a curve; fewer where evaluating would cost more than training (a training step costs
+    some three forward passes of its batch), but not fewer than 10.
+
+    Example:
+        >>> default_every(600, 64, 1400), default_every(40, 100, 7000), default_every(5, 10, 10)
+        (8, 4, 1)
+    """
+    by_points = math.ceil(steps / 75)
+    by_cost = math.ceil(n_evaluated / (3 * batch_size))
+    return max(1, min(max(by_points, by_cost), steps // 10))

@@ -1,7 +1,10 @@
 """Training one trial and storing it: what every executor does."""
 
+import contextlib
+import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +28,22 @@ def prepare_process(threads: int) -> bool:
     """
     flushes = torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     return flushes
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed: asking the system anew for each large tensor halved a CNN's speed.
+
+    The numbers are those of malloc.h: trim threshold, top pad, mmap threshold (32 MB is its maximum).
+    Elsewhere than on Linux this does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, value in ((-1, 2**31 - 1), (-2, 64 << 20), (-3, 32 << 20)):
+            mallopt(option, value)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,10 @@
 """`data:` and `model:`: which kind is meant, and options checked against the function that takes them."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -51,14 +54,24 @@ def data_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], DrawConfig]:
 
 
 def data_identity(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A `data` section without what is at its default."""
+    """A `data` section without what is at its default; a file counts by its content, not by its path.
+
+    So a table that has changed makes new trials, and old results are never mixed with new ones.
+    """
     own, common = _data(raw)
     kind = data_kind(raw)
+    path = Path(raw[kind])
+    in_file = kind == "file" and path.is_file()
     return {
-        kind: raw[kind],
+        kind: _digest(path, path.stat().st_mtime_ns) if in_file else raw[kind],
         **own.model_dump(exclude_defaults=True),
         **common.model_dump(exclude_defaults=True),
     }
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, changed_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _data(raw: Mapping[str, Any]) -> tuple[BaseModel, DrawConfig]:

@@ -117,6 +117,7 @@ def training_of(config: Config, data: Data) -> Training:
         raise RidgelineError(f"train.early_stopping.monitor is {monitor}; a regression has no accuracy.")
     per_epoch = -(-len(data.train) // train.batch_size)
     steps = train.steps or (train.epochs or 0) * per_epoch
+    n_evaluated = min(config.evaluate.train_examples, len(data.train)) + len(data.val)
     schedule = train.schedule
     stopping = train.early_stopping
     return Training(
@@ -125,7 +126,7 @@ def training_of(config: Config, data: Data) -> Training:
         batch_size=train.batch_size,
         steps=steps,
         loss=loss,
-        evaluate_every=config.evaluate.every or default_every(steps),
+        evaluate_every=config.evaluate.every or default_every(steps, train.batch_size, n_evaluated),
         momentum=train.momentum or 0.0,
         nesterov=train.nesterov,
         betas=(train.betas[0], train.betas[1]) if train.betas else (0.9, 0.999),

@@ -125,7 +125,7 @@ def run_study(
     with locked(out):
         stored = read_json(out / "plan.json")
         if stored is not None:
-            plan = Plan.from_dict(stored)
+            plan = _obeyed(Plan.from_dict(stored), engine, device, out)
         else:
             write_json(out / "plan.json", plan.as_dict())
         write_atomically(out / "study.yaml", dump_yaml(spec.as_dict()).encode())
@@ -138,6 +138,17 @@ def run_study(
         finally:
             consolidate(out, layout_of(trials))
     return len(todo)
+
+
+def _obeyed(plan: Plan, engine: str, device: str, out: Path) -> Plan:
+    """The stored plan, unless another engine or device is asked for by name."""
+    for asked, there, option in ((engine, plan.engine, "engine"), (device, plan.device, "device")):
+        if asked not in ("auto", there):
+            raise RidgelineError(
+                f"{out} was begun with --{option} {there}, and a run keeps its plan; leave --{option} {asked} out, "
+                f"or choose another --out."
+            )
+    return plan
 
 
 def missing(out: Path, wanted: Mapping[str, Trial]) -> list[Trial]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ridgeline.errors import RidgelineError
+from ridgeline.errors import RidgelineError, nearest
 from ridgeline.report import Results
 from ridgeline.study._executors import Progress
 from ridgeline.study._grid import override
@@ -70,12 +70,23 @@ class Study:
         raw = self.spec.model_dump()
         flat = {k: v for k, v in changes.items() if "." not in k}
         vary = {k.removeprefix("vary."): v for k, v in changes.items() if k.startswith("vary.")}
-        rest = {k: v for k, v in changes.items() if k not in flat and not k.startswith("vary.")}
-        sections = override({name: raw[name] for name in (*SECTIONS, "arms")}, rest)
-        raw = {**raw, **sections, **flat}
+        in_arms = {k: v for k, v in changes.items() if k.startswith("arms.")}
+        rest = {k: v for k, v in changes.items() if k not in {*flat, *in_arms} and not k.startswith("vary.")}
+        raw = {**raw, **override({name: raw[name] for name in SECTIONS}, rest), **flat}
+        raw["arms"] = self._changed_arms(raw["arms"], in_arms)
         if vary:
             raw["vary"] = {**(raw["vary"] or {}), **vary}
         return type(self)(**{k: v for k, v in raw.items() if v is not None})
+
+    def _changed_arms(self, arms: Any, changes: Mapping[str, Any]) -> Any:
+        """Arms with "arms.NAME.train.lr" set; their overrides are dotted keys, not sections."""
+        changed = {name: dict(overrides or {}) for name, overrides in (arms or {}).items()}
+        for key, value in changes.items():
+            name, dot, dotted = key.removeprefix("arms.").partition(".")
+            if name not in changed or not dot:
+                raise RidgelineError(f"--set {key}: no arm is called {name!r}; {nearest(name, changed)}")
+            changed[name][dotted] = value
+        return changed or arms
 
     def plan(self, *, engine: str = "auto", device: str = "auto", data_dir: Path | None = None) -> Plan:
         """Check every arm and say how the study would run; nothing is written."""

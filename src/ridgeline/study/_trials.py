@@ -138,12 +138,24 @@ def trials_of(spec: StudySpec) -> list[Trial]:
             if not arm.overrides:
                 raise
             raise RidgelineError(f"arm {arm.label!r}: {error}") from None
-        varied = {key: _plain(arm.overrides.get(key)) for key in keys}
+        varied = {key: _plain(_look_up(sections, key)) for key in keys}
         digest_of = json.dumps(config.identity(), sort_keys=True, default=str)
         for seed in range(spec.seeds):
             sha = hashlib.sha256(f"{digest_of}|{seed}".encode())
             trials.append(Trial(sha.hexdigest()[:16], arm.label, seed, varied, sections, config))
     return trials
+
+
+def _look_up(sections: Any, dotted: str) -> Any:
+    """The value at a dotted key of an arm's sections; None where the arm leaves it at its default."""
+    for part in dotted.split("."):
+        if isinstance(sections, list):
+            sections = next((entry for entry in sections if entry.get("name") == part), None)
+        elif isinstance(sections, Mapping):
+            sections = sections.get(part)
+        else:
+            return None
+    return sections
 
 
 def _plain(value: Any) -> Any:
