@@ -141,3 +141,34 @@ def test_a_real_process_ends_with_code_2_and_one_sentence(tmp_path: Path) -> Non
     assert err.startswith("ridgeline: train: unknown key 'steqs'; did you mean 'steps'?")
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"regularization": {"penalty": "orthogonal", "strength": 0.1, "mode": "proximal"}},
+            "no proximal operator",
+        ),
+        ({"regularization": {"penalty": "group_lasso", "strength": 0.1, "dim": 7}}, "dim=7"),
+        ({"evaluate": {"sets": {"head": "train[500:]"}}}, "evaluate.sets.head is an empty slice"),
+        (
+            {
+                "evaluate": {"sets": {"held": "test"}},
+                "train": {**TINY["train"], "early_stopping": {"monitor": "held_loss"}},
+            },
+            "part of the test set",
+        ),
+    ],
+)
+def test_what_only_model_and_data_show_is_refused_before_anything_is_written(
+    cli: Cli, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    study = write_study(tmp_path / "study.yaml", vary=None, **changes)
+    assert says in refused(cli, tmp_path, study)
+
+
+def test_a_target_of_one_class_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,t\n" + "".join(f"{i},cat\n" for i in range(20)))
+    study = write_study(tmp_path / "study.yaml", data={"file": "table.csv", "target": "t"})
+    assert "every class label is the same" in refused(cli, tmp_path, study)

@@ -103,3 +103,32 @@ def test_the_validation_set_is_not_trained_on() -> None:
     a, b = (trained(d, named("mlp", hidden=[7])) for d in (data, other))
     assert all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
     assert a.curves["val_loss"] != b.curves["val_loss"]
+
+
+class Jittered(Dataset[tuple[torch.Tensor, int]]):
+    """Examples that differ whenever they are read."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        return torch.randn(3), place % 2
+
+
+def jittered() -> Splits:
+    """Splits of such examples."""
+    return Splits(train=Jittered(), val=Jittered())
+
+
+def test_a_dataset_that_draws_at_random_gives_the_same_curve_twice(tmp_path: Path) -> None:
+    study = Study(
+        name="jittered",
+        data={"factory": f"{__name__}:jittered"},
+        model={"name": "linear"},
+        train={"lr": 0.01, "steps": 4},
+    )
+    curves = []
+    for place in ("a", "b"):
+        torch.rand(1)  # whoever calls us has drawn
+        curves.append(study.run(tmp_path / place).curves)
+    assert curves[0].equals(curves[1])

@@ -48,7 +48,7 @@ def test_the_measure_sees_a_copy(w: Tensor) -> None:
 @pytest.mark.parametrize("name", PENALTIES)
 def test_temporaries_stay_below_one_megabyte(name: str, work: str, w: Tensor) -> None:
     penalty, goal, state = PENALTIES[name], torch.zeros_like(w), w.abs() + 0.1
-    in_metric = ElementStep(lambda factor, v: torch.mul(v, 1e-3 * factor, out=scratch(v)))
+    in_metric = ElementStep(lambda v: torch.add(v, 1e-3, out=scratch(v)), 1e-3)
     jobs: dict[str, Callable[[], Any]] = {
         "value": lambda: kernels.value(penalty, w),
         "gradient": lambda: kernels.add_gradient(goal, penalty, w, 0.5),

@@ -103,19 +103,17 @@ def test_apply_prox(name: str, layout: str) -> None:
             continue
         expected = penalty.prox(w, 0.7)
         same, before = w.clone(), w.stride()
-        value = prox_kernels.apply_prox(penalty, w, 0.7)
-        assert value is None or torch.allclose(value, penalty.value(w), rtol=1e-5)
+        prox_kernels.apply_prox(penalty, w, 0.7)
         assert near(w, expected)
         assert w.stride() == before
         if not PENALTIES[name].tensor_step:
             continue
         state = same.abs() + 0.5
         expected = penalty.prox(same, 0.1 / state)
-        for step in (lambda v: 0.1 / v, ElementStep(lambda factor, v: 0.1 * factor / v)):
+        for step in (lambda v: 0.1 / v, ElementStep(lambda v: v.clone(), 0.1)):
             moved = same.clone()
-            value = prox_kernels.apply_prox(penalty, moved, step, (state,))
+            prox_kernels.apply_prox(penalty, moved, step, (state,))
             assert near(moved, expected)
-            assert value is None or torch.allclose(value, penalty.value(moved), rtol=1e-5)
 
 
 def test_strengths_as_tensors_and_a_lane_each() -> None:

@@ -57,6 +57,9 @@ def test_a_neighbour_never_changes_a_lane() -> None:
             assert torch.equal(penalty.gradient(w)[keep], penalty.gradient(other)[keep]), name
             if penalty.has_prox:
                 assert torch.equal(penalty.prox(w, 0.7)[keep], penalty.prox(other, 0.7)[keep]), name
+            if penalty.has_prox and member.tensor_step:
+                step = torch.rand(w.shape, generator=torch.Generator().manual_seed(4)) + 0.01
+                assert torch.equal(penalty.prox(w, step)[keep], penalty.prox(other, step)[keep]), name
 
 
 def test_a_sum_of_lanes_and_one_number_is_refused() -> None:

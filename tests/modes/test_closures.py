@@ -21,7 +21,8 @@ STRENGTH = 0.3
 def ridge() -> Tensor:
     """argmin ½/n ‖Xw − y‖² + ½ λ‖w‖², in closed form."""
     gram = X.T @ X / len(X) + STRENGTH * torch.eye(5, dtype=torch.float64)
-    return torch.linalg.solve(gram, X.T @ Y / len(X)).T
+    solution: Tensor = torch.linalg.solve(gram, X.T @ Y / len(X))
+    return solution.T
 
 
 def linear() -> nn.Linear:
@@ -31,7 +32,7 @@ def linear() -> nn.Linear:
 
 
 def loss_of(model: nn.Linear) -> Tensor:
-    return 0.5 * (model(X) - Y).square().mean()
+    return 0.5 * nn.functional.mse_loss(model(X), Y)
 
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")  # torch itself does, once
@@ -39,16 +40,18 @@ def loss_of(model: nn.Linear) -> Tensor:
 @pytest.mark.parametrize("mode", ["loss", "coupled"])
 def test_lbfgs_finds_the_ridge_solution(mode: Any, search: str | None) -> None:
     model = linear()
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=50, line_search_fn=search, tolerance_change=1e-15)
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=50, line_search_fn=search, tolerance_change=1e-15
+    )
     reg = ridgeline.regularize(model, L2(STRENGTH), optimizer=optimizer, mode=mode)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = loss_of(model) + (reg.penalty() if mode == "loss" else 0.0)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    losses = [float(optimizer.step(closure).detach()) for _ in range(4)]  # type: ignore[arg-type]
+    losses = [float(optimizer.step(closure).detach()) for _ in range(4)]
     assert torch.allclose(model.weight, ridge(), rtol=1e-6, atol=1e-8)
     total = loss_of(model) + L2(STRENGTH).value(model.weight)
     assert losses[-1] == pytest.approx(float(total), rel=1e-9)
@@ -72,7 +75,7 @@ def test_a_closure_that_clears_gradients_does_not_clear_the_penalty(penalty: str
         def closure(k: int = k) -> Tensor:
             optimizer.zero_grad()
             loss = data_loss(model, k)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         before = data_loss(model, k) + plain(PENALTIES[penalty], weights(model))
@@ -95,10 +98,10 @@ def test_the_other_modes_work_with_a_closure(mode: Any) -> None:
         def closure(k: int = k) -> Tensor:
             optimizer.zero_grad()
             loss = data_loss(model, k)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     steps(twin, other, 3)
     if mode == "proximal":
         assert close(model.parameters(), twin.parameters())

@@ -135,7 +135,8 @@ def test_a_parametrized_weight_is_penalised_as_the_layer_uses_it(maximize: bool)
     sign = -1.0 if maximize else 1.0
 
     def term() -> torch.Tensor:
-        return sign * plain(PENALTIES["L1"], [twin[0].weight, twin[2].weight])
+        used = [layer.weight for layer in (twin[0], twin[2])]
+        return sign * plain(PENALTIES["L1"], [w for w in used if isinstance(w, torch.Tensor)])
 
     steps(model, optimizer, 4)
     steps(twin, other, 4, term)

@@ -8,6 +8,7 @@ from torch.optim import lr_scheduler
 
 import ridgeline
 from ridgeline.penalties import L1, L2
+from ridgeline.select import MODES, Mode
 from tests.modes.worlds import biases, close, data_loss, equal, network, state, steps, weights
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -45,13 +46,14 @@ def test_it_is_not_coupled_for_adam_and_is_for_plain_sgd() -> None:
         (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), False),
     ):
         found = []
-        for mode in ("coupled", "decoupled"):
+        modes: tuple[Mode, ...] = ("coupled", "decoupled")
+        for mode in modes:
             model = network()
             optimizer = build(model.parameters())
-            ridgeline.regularize(model, L2(0.2), optimizer=optimizer, mode=mode)  # type: ignore[arg-type]
+            ridgeline.regularize(model, L2(0.2), optimizer=optimizer, mode=mode)
             steps(model, optimizer, 4)
             found.append(state(model))
-        assert close(*found, rtol=1e-10) == same
+        assert close(found[0], found[1], rtol=1e-10) == same
 
 
 def test_l1_moves_each_weight_by_the_rate_towards_zero() -> None:
@@ -120,14 +122,14 @@ def test_momentum_makes_it_weaker_and_the_audit_prints_by_how_much(mode: Any) ->
 
 
 def test_every_mode_but_loss_needs_an_optimizer() -> None:
-    for mode in ("coupled", "decoupled", "independent", "proximal"):
+    for mode in MODES[1:]:
         with pytest.raises(ValueError, match=f"mode '{mode}' acts in optimizer.step"):
-            ridgeline.regularize(network(), L2(0.1), mode=mode)  # type: ignore[arg-type]
+            ridgeline.regularize(network(), L2(0.1), mode=mode)
 
 
 def test_the_optimizers_own_decay_on_top_is_refused() -> None:
     model = network()
     optimizer = torch.optim.AdamW(model.parameters())
-    for mode in ("loss", "coupled", "decoupled", "proximal"):
+    for mode in MODES:
         with pytest.raises(ValueError, match=r"decays 0.weight by itself \(weight_decay=0.01\)"):
-            ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode=mode)  # type: ignore[arg-type]
+            ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode=mode)

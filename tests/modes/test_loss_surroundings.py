@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.func import functional_call, grad
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
@@ -100,11 +101,11 @@ def test_functional_transforms() -> None:
 
 def test_a_compiled_model() -> None:
     model = network()
-    compiled = torch.compile(model, backend="aot_eager")
+    compiled: Any = torch.compile(model, backend="aot_eager")
     reg = ridgeline.regularize(compiled, PENALTY)
     (data_loss(compiled) + reg.penalty()).backward()
     assert close(grads(model), grads(reference()), rtol=1e-10)
-    assert [row["name"] for row in reg.audit().rows][0] == "0.weight"
+    assert reg.audit().rows[0]["name"] == "0.weight"
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -129,7 +130,8 @@ def _worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     x, y = batch()
     half = slice(5 * rank, 5 * rank + 5)
-    for flags in ({}, {"find_unused_parameters": True}, {"gradient_as_bucket_view": True}):
+    choices: list[dict[str, Any]] = [{}, {"find_unused_parameters": True}, {"gradient_as_bucket_view": True}]
+    for flags in choices:
         model = network()
         parallel = DistributedDataParallel(model, **flags)
         reg = ridgeline.regularize(parallel, PENALTY)
@@ -147,7 +149,7 @@ def _worker(rank: int, folder: str) -> None:
 
 
 def test_data_parallel_processes(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_worker, args=(str(tmp_path),), nprocs=2, join=True)
+    spawn(_worker, args=(str(tmp_path),), nprocs=2, join=True)
 
 
 def test_autocast_changes_nothing() -> None:
@@ -165,3 +167,21 @@ def test_saved_tensors_kept_elsewhere() -> None:
         loss = data_loss(model) + reg.penalty()
     loss.backward()
     assert close(grads(model), grads(reference()))
+
+
+def test_the_penalty_comes_after_a_wrappers_average() -> None:
+    """A wrapper queues its averaging of gradients during the pass; the penalty is not averaged with them."""
+    model, twin = network(), network()
+    reg = ridgeline.regularize(model, PENALTY)
+    x, y = batch()
+
+    def average() -> None:
+        for p in model.parameters():
+            assert p.grad is not None
+            p.grad.div_(2)
+
+    out = model(x)
+    out.register_hook(lambda g: torch.autograd.Variable._execution_engine.queue_callback(average))
+    (nn.functional.mse_loss(out, y) + reg.penalty()).backward()
+    (data_loss(twin) / 2 + plain(PENALTY, weights(twin))).backward()
+    assert close(grads(model), grads(twin))

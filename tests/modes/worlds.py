@@ -67,7 +67,10 @@ def state(model: nn.Module) -> list[Tensor]:
 
 
 def close(
-    found: Iterable[Tensor | None], expected: Iterable[Tensor | None], rtol: float = 1e-12, atol: float = 1e-14
+    found: Iterable[Tensor | None],
+    expected: Iterable[Tensor | None],
+    rtol: float = 1e-12,
+    atol: float = 1e-14,
 ) -> bool:
     """Whether two lists of tensors agree, None only beside None."""
     pairs = list(zip(found, expected, strict=True))
@@ -95,32 +98,30 @@ def steps(
 
 
 Build = Callable[[Any], Optimizer]
-O = torch.optim
-
 OPTIMIZERS: dict[str, Build] = {
-    "SGD": lambda p: O.SGD(p, lr=0.1),
-    "SGD foreach": lambda p: O.SGD(p, lr=0.1, foreach=True),
-    "SGD fused": lambda p: O.SGD(p, lr=0.1, fused=True),
-    "SGD momentum": lambda p: O.SGD(p, lr=0.1, momentum=0.9),
-    "SGD dampening": lambda p: O.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
-    "SGD nesterov": lambda p: O.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    "Adam": lambda p: O.Adam(p, lr=0.01),
-    "Adam for-loop": lambda p: O.Adam(p, lr=0.01, foreach=False),
-    "Adam foreach": lambda p: O.Adam(p, lr=0.01, foreach=True),
-    "Adam fused": lambda p: O.Adam(p, lr=0.01, fused=True),
-    "Adam amsgrad": lambda p: O.Adam(p, lr=0.01, amsgrad=True),
-    "AdamW": lambda p: O.AdamW(p, lr=0.01, weight_decay=0.0),
-    "AdamW fused": lambda p: O.AdamW(p, lr=0.01, weight_decay=0.0, fused=True),
-    "NAdam": lambda p: O.NAdam(p, lr=0.01),
-    "RAdam": lambda p: O.RAdam(p, lr=0.01),
-    "Adamax": lambda p: O.Adamax(p, lr=0.01),
-    "Adagrad": lambda p: O.Adagrad(p, lr=0.05),
-    "Adagrad fused": lambda p: O.Adagrad(p, lr=0.05, fused=True),
-    "Adadelta": lambda p: O.Adadelta(p, lr=0.5),
-    "RMSprop": lambda p: O.RMSprop(p, lr=0.01),
-    "RMSprop momentum": lambda p: O.RMSprop(p, lr=0.01, momentum=0.5),
-    "RMSprop centered": lambda p: O.RMSprop(p, lr=0.01, centered=True),
-    "Rprop": lambda p: O.Rprop(p, lr=0.01),
-    "ASGD": lambda p: O.ASGD(p, lr=0.05, lambd=0.0),
-    "Adafactor": lambda p: O.Adafactor(p, lr=0.01, weight_decay=0.0),
+    "SGD": lambda p: torch.optim.SGD(p, lr=0.1),
+    "SGD foreach": lambda p: torch.optim.SGD(p, lr=0.1, foreach=True),
+    "SGD fused": lambda p: torch.optim.SGD(p, lr=0.1, fused=True),
+    "SGD momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+    "SGD dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
+    "SGD nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "Adam for-loop": lambda p: torch.optim.Adam(p, lr=0.01, foreach=False),
+    "Adam foreach": lambda p: torch.optim.Adam(p, lr=0.01, foreach=True),
+    "Adam fused": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
+    "Adam amsgrad": lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
+    "AdamW": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.0),
+    "AdamW fused": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.0, fused=True),
+    "NAdam": lambda p: torch.optim.NAdam(p, lr=0.01),
+    "RAdam": lambda p: torch.optim.RAdam(p, lr=0.01),
+    "Adamax": lambda p: torch.optim.Adamax(p, lr=0.01),
+    "Adagrad": lambda p: torch.optim.Adagrad(p, lr=0.05),
+    "Adagrad fused": lambda p: torch.optim.Adagrad(p, lr=0.05, fused=True),
+    "Adadelta": lambda p: torch.optim.Adadelta(p, lr=0.5),
+    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+    "RMSprop momentum": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5),
+    "RMSprop centered": lambda p: torch.optim.RMSprop(p, lr=0.01, centered=True),
+    "Rprop": lambda p: torch.optim.Rprop(p, lr=0.01),
+    "ASGD": lambda p: torch.optim.ASGD(p, lr=0.05, lambd=0.0),
+    "Adafactor": lambda p: torch.optim.Adafactor(p, lr=0.01, weight_decay=0.0),
 }

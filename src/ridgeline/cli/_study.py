@@ -46,7 +46,7 @@ def run(
     with Bar(console) as bar:
         watcher = _Count(bar)
         results = study.run(folder, engine=engine, device=device, data_dir=data_dir, progress=watcher)
-    if watcher.trained == 0 and (folder / "report.html").is_file():
+    if watcher.trained == 0 and results.reported:
         console.print(f"All {watcher.trials} trials were done already; nothing was trained.")
     else:
         results.report()

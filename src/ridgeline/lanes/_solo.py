@@ -77,7 +77,20 @@ def probe(program: Program, device: torch.device) -> nn.Module:
         RidgelineError: when the model cannot process the data, or a rule does not fit the model.
     """
     with torch.random.fork_rng(devices=[]):
-        trial = _Trial(program, device)
+        try:
+            trial = _Trial(program, device)
+            if trial.regularizer is not None:
+                trial.regularizer.penalty()
+        except RidgelineError:
+            raise
+        except ValueError as error:  # a penalty or mode that does not fit the model
+            raise RidgelineError(" ".join(str(error).split())) from error
+        for name, examples in curve_sets(trial.sets, program.training).items():
+            if len(examples) == 0:
+                raise RidgelineError(
+                    f"evaluate.sets.{name} is an empty slice: its set has "
+                    f"{len(trial.sets[program.training.sets[name][0]])} examples; change its ends."
+                )
         x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
         try:
             output = trial.model.eval()(x.to(device))
@@ -173,6 +186,8 @@ class _Trial:
     ) -> dict[str, float | None]:
         """Evaluate the curve's sets, add a row to the history, keep the best weights."""
         training = self.program.training
+        if self.program.foreign:  # a Dataset may draw at random whenever it is read
+            torch.manual_seed(stream_key(self.program.seed, "torch/evaluate", self.step))
         found, values = measure(self.model, sets, training.loss, self.device)
         hits = batch is not None and training.loss == "cross_entropy"
         row: dict[str, float | None] = {

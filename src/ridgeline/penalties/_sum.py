@@ -37,7 +37,9 @@ class Sum(Addable):
             flat += list(part.parts) if isinstance(part, Sum) else [part]
         if len({lanes_of(getattr(part, "strength", 0.0)) for part in flat}) > 1:
             names = " + ".join(type(part).__name__ for part in flat)
-            raise ValueError(f"{names}: give one strength a lane, shape (lanes,), to all of its parts, or to none.")
+            raise ValueError(
+                f"{names}: give one strength a lane, shape (lanes,), to all of its parts, or to none."
+            )
         object.__setattr__(self, "parts", tuple(flat))
 
     def __reduce__(self) -> tuple[type["Sum"], tuple[tuple[Penalty, ...]]]:

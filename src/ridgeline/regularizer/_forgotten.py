@@ -24,11 +24,17 @@ def watch(regularizer: "Regularizer") -> list[Any]:
         if found is not None:
             found._after_any_step(optimizer, args, kwargs)
 
+    _sweep()
     handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
-    weakref.finalize(regularizer, _remove, handles)
+    weakref.finalize(regularizer, _OVER.extend, handles)
     return handles
 
 
-def _remove(handles: list[Any]) -> None:
-    for handle in handles:
-        handle.remove()
+# Hooks of regularizers that are gone. They do nothing, and are removed when the next one comes: garbage is
+# collected at any moment, also while torch walks through the hooks.
+_OVER: list[Any] = []
+
+
+def _sweep() -> None:
+    while _OVER:
+        _OVER.pop().remove()

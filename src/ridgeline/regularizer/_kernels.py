@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
-from ridgeline.regularizer._scratch import CHUNK, scratch
+from ridgeline.regularizer._scratch import CHUNK, most, scratch
 
 Factor: TypeAlias = float | Tensor
 
@@ -27,18 +27,19 @@ def flat(*tensors: Tensor) -> tuple[Tensor, ...] | None:
     return tuple(torch.as_strided(t, (t.numel(),), (1,), t.storage_offset()) for t in tensors)
 
 
-def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut into the same pieces of at most CHUNK elements; whole where they are not dense alike."""
+def blocks(*tensors: Tensor, share: int = 1) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors cut into the same pieces of at most CHUNK/share elements; whole where not dense alike."""
     lines = flat(*tensors)
     if lines is None:
         yield tensors
         return
     n = lines[0].numel()
-    if n <= CHUNK:
+    size = max(most(lines[0].dtype, CHUNK) // share, 1)
+    if n <= size:
         yield lines
         return
-    for start in range(0, n, CHUNK):
-        yield tuple(line[start : start + CHUNK] for line in lines)
+    for start in range(0, n, size):
+        yield tuple(line[start : start + size] for line in lines)
 
 
 def fold(factor: Factor) -> Factor:

@@ -63,7 +63,7 @@ def optimizer_step(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> St
         lr = lr / (1 + (steps - 1) * group["lr_decay"])
         return _over_root(lr, group["eps"], 1.0), (state["sum"],)
     if isinstance(optimizer, Adamax):
-        return ElementStep(lambda factor, v: torch.reciprocal(v).mul_(lr * factor)), (state["exp_inf"],)
+        return ElementStep(torch.clone, lr), (state["exp_inf"],)
     if isinstance(optimizer, NAdam):
         lr = lr * _nesterov_factor(group, state, float(steps))
     second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
@@ -71,24 +71,18 @@ def optimizer_step(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> St
 
 
 def _over_root(lr: Factor, eps: float, correction: Factor) -> ElementStep:
-    """v ↦ η/(√(v/c) + ε) = η√c/(√v + ε√c), in the first scratch."""
+    """v ↦ η/(√(v/c) + ε) = η√c/(√v + ε√c)."""
     root_c = correction**0.5
-
-    def scaled(factor: Factor, v: Tensor) -> Tensor:
-        root = torch.sqrt(v, out=scratch(v)).add_(eps * root_c)
-        top = torch.as_tensor(lr * root_c * factor, dtype=v.dtype, device=v.device)
-        return torch.div(top, root, out=root)
-
-    return ElementStep(scaled)
+    return ElementStep(lambda v: torch.sqrt(v, out=scratch(v)).add_(eps * root_c), lr * root_c)
 
 
 def _over_deviation(lr: Factor, eps: float) -> ElementStep:
     """(v, m) ↦ η/(√(v − m²) + ε)."""
 
-    def scaled(factor: Factor, v: Tensor, mean: Tensor) -> Tensor:
-        return (v - mean.square()).clamp_min_(0).sqrt_().add_(eps).reciprocal_().mul_(lr * factor)
+    def root(v: Tensor, mean: Tensor) -> Tensor:
+        return torch.addcmul(v, mean, mean, value=-1.0).clamp_min_(0).sqrt_().add_(eps)
 
-    return ElementStep(scaled)
+    return ElementStep(root, lr)
 
 
 def _nesterov_factor(group: dict[str, Any], state: dict[str, Any], steps: float) -> float:

@@ -1,4 +1,4 @@
-"""Proximal operators in place, piece by piece, with the penalty's new value from the same pass."""
+"""Proximal operators in place, piece by piece."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,71 +7,77 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
-from ridgeline.regularizer._kernels import Factor, blocks, coefficient, elastic_sum, plain
-from ridgeline.regularizer._scratch import CHUNK, scratch
+from ridgeline.regularizer._kernels import Factor, blocks, coefficient, plain
+from ridgeline.regularizer._scratch import CHUNK
 
 
 @dataclass(frozen=True)
 class ElementStep:
-    """One step an element, 1/H, computed from the optimizer's state of the same piece.
+    """One step an element, 1/H = top/root, computed from the optimizer's state of the same piece.
 
     Attributes:
-        scaled: (factor, *state) -> factor/H, in the first scratch or a tensor of its own.
+        root: (*state) -> the denominator, in the scratch memory or a tensor of its own.
+        top: the numerator.
     """
 
-    scaled: Callable[..., Tensor]
+    root: Callable[..., Tensor]
+    top: Factor
 
     def __call__(self, *state: Tensor) -> Tensor:
         """1/H."""
-        return self.scaled(1.0, *state)
+        root = self.root(*state)
+        return torch.div(torch.as_tensor(self.top, dtype=root.dtype, device=root.device), root, out=root)
 
 
 @torch.no_grad()
 def apply_prox(
     penalty: Penalty, w: Tensor, step: Factor | Callable[..., Tensor], state: tuple[Tensor, ...] = ()
-) -> Tensor | None:
-    """w ← prox(w), in place; returns R of the new w where the same pass can give it.
+) -> None:
+    """w ← prox(w), in place.
 
     Args:
         step: one number, or a function of the same piece of each tensor in `state` that gives one step an
             element; pieces keep the temporaries small.
     """
-    if isinstance(step, ElementStep) and _is_lasso(penalty):
-        return _lasso_pass(penalty, w, step, state)  # type: ignore[arg-type]  # one of the two
+    if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and _scaled(penalty, w, step):
+        _lasso_pass(penalty, w, step, state)
+        return
     for block, *rest in _separate(penalty, w, state):
         given = step(*rest) if callable(step) else step
         block.copy_(penalty.prox(block, given))
-    return None
 
 
-def _is_lasso(penalty: Penalty) -> bool:
-    kind = isinstance(penalty, L1) or (isinstance(penalty, ElasticNet) and penalty.l1_ratio > 0)
-    return kind and plain(penalty) and getattr(penalty, "reduction", "") == "sum"
+def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
+    """Whether the soft threshold may be taken of H·w, with one number for all elements.
+
+    Multiplying and dividing again rounds twice, which half precision cannot afford.
+    """
+    numbers = isinstance(step.top, float) and isinstance(coefficient(penalty, w), float)
+    return numbers and plain(penalty) and penalty.reduction == "sum" and w.element_size() >= 4
 
 
-def _lasso_pass(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: tuple[Tensor, ...]) -> Tensor:
-    """Soft threshold, shrinkage and value while a piece is in the cache."""
-    strength = coefficient(penalty, w)
+def _lasso_pass(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: tuple[Tensor, ...]) -> None:
+    """u = S(H w, λρ)/(H + λ(1 − ρ)), S the soft threshold, with both sides of H = root/top times top."""
+    strength, top = coefficient(penalty, w), step.top
+    assert isinstance(strength, float)
+    assert isinstance(top, float)
     ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
-    dtype = torch.promote_types(w.dtype, torch.float32)
-    total = torch.zeros((), dtype=dtype, device=w.device)
     for block, *rest in blocks(w, *state):
-        threshold = step.scaled(strength * ratio, *rest)
-        inside = torch.neg(threshold, out=scratch(block, 1))
-        block.sub_(torch.clamp(block, inside, threshold, out=inside))
+        root = step.root(*rest)
+        block.mul_(root)
+        torch.ops.aten.softshrink.out(block, strength * ratio * top, out=block)
         if ratio < 1.0:
-            block.div_(threshold.mul_((1.0 - ratio) / ratio).add_(1.0))
-        total += elastic_sum(block, ratio, dtype)
-    return strength * total
+            root.add_(strength * (1.0 - ratio) * top)
+        block.div_(root)
 
 
 def _separate(penalty: Penalty, w: Tensor, state: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """Pieces of w that the penalty's prox treats one by one: elements, groups, or the whole tensor."""
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty) and penalty.reduction == "sum":
-        yield from blocks(w, *state)
+        yield from blocks(w, *state, share=4 if state else 2)  # for the formulas' own temporaries
     elif isinstance(penalty, GroupLasso) and plain(penalty) and w.ndim:
         length = w.shape[penalty.dim]
-        most = CHUNK // 8 if state else CHUNK  # Newton's method keeps eight tensors of a piece's size
+        most = CHUNK // 16 if state else CHUNK // 2  # Newton's method keeps a dozen tensors of that size
         rows = max(most * length // max(w.numel(), 1), 1)
         for start in range(0, length, rows):
             count = min(rows, length - start)

@@ -1,7 +1,7 @@
 """Scratch memory that outlives a pass.
 
-On a CPU an allocation of half a megabyte comes fresh from the system, and its page faults cost more than
-the arithmetic that it is for. Two pieces of a pass' size are therefore kept, for each thread and dtype.
+On a CPU an allocation of a megabyte comes fresh from the system, and its page faults cost more than the
+arithmetic that it is for. One piece of a pass' size is therefore kept, for each thread and dtype.
 """
 
 import threading
@@ -9,31 +9,32 @@ import threading
 import torch
 from torch import Tensor
 
-# Elements of a pass: half a megabyte in float32, two of which stay in a core's cache.
-CHUNK = 1 << 17
+# Elements of a pass: a megabyte in float32.
+CHUNK = 1 << 18
+
+
+def most(dtype: torch.dtype, chunk: int) -> int:
+    """Elements of a pass in a dtype: `chunk`, and of a wider one than float32 accordingly fewer."""
+    return max(chunk * 4 // max(dtype.itemsize, 4), 1)
 
 
 class _Kept(threading.local):
-    """The pieces of one thread, by (dtype, number)."""
+    """The pieces of one thread, by dtype."""
 
     def __init__(self) -> None:
-        self.pieces: dict[tuple[torch.dtype, int], Tensor] = {}
+        self.pieces: dict[torch.dtype, Tensor] = {}
 
 
 _KEPT = _Kept()
 
 
-def scratch(like: Tensor, number: int = 0) -> Tensor:
-    """Memory of the shape of `like`, its contents arbitrary until the next call with the same number.
-
-    Args:
-        number: 0 or 1, for two that are in use at once.
-    """
-    if like.device.type != "cpu" or like.numel() > CHUNK:
+def scratch(like: Tensor) -> Tensor:
+    """Memory of the shape of `like`, its contents arbitrary, in use until the next call."""
+    size = most(like.dtype, CHUNK)
+    if like.device.type != "cpu" or like.numel() > size:
         return torch.empty_like(like)
-    key = (like.dtype, number)
-    kept = _KEPT.pieces.get(key)
+    kept = _KEPT.pieces.get(like.dtype)
     if kept is None:
         with torch.inference_mode(False):  # an inference tensor could not be written to later
-            kept = _KEPT.pieces[key] = torch.empty(CHUNK, dtype=like.dtype)
+            kept = _KEPT.pieces[like.dtype] = torch.empty(size, dtype=like.dtype)
     return kept[: like.numel()].view(like.shape)

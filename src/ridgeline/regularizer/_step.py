@@ -105,8 +105,7 @@ def prox(optimizer: Optimizer, found: Members, step: int, metric: str) -> None:
 
 def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep:
     if isinstance(size, ElementStep):
-        scaled = size.scaled
-        return ElementStep(lambda factor, *state: scaled(factor * applied, *state))
+        return ElementStep(size.root, size.top * applied)
     return size * applied
 
 

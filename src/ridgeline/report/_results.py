@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import polars as pl
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ridgeline.errors import RidgelineError
@@ -94,6 +95,12 @@ class Results:
         write_report(self.path)
         return self.path / "report.html"
 
+    @property
+    def reported(self) -> bool:
+        """Whether the page stands and is no older than the tables: a kill may have come between them."""
+        page, tables = self.path / "report.html", self.path / "trials.parquet"
+        return page.is_file() and page.stat().st_mtime_ns >= tables.stat().st_mtime_ns
+
     def answer(self) -> list[str]:
         """The page's sentences, the headline first; writes the report if there is none."""
         if not (self.path / "results.json").is_file():
@@ -119,7 +126,9 @@ def terminal_table(numbers: dict[str, Any]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for index, arm in enumerate(numbers["arms"]):
         if arm["n_diverged"]:
-            table.add_row(arm["arm"], f"{arm['n_diverged']} of {arm['n_seeds']} diverged", style="dim")
+            table.add_row(
+                escape(arm["arm"]), f"{arm['n_diverged']} of {arm['n_seeds']} diverged", style="dim"
+            )
             continue
         final, versus = arm["final"], (arm["versus"] or {}).get("val_loss")
         delta, p = _delta(versus)
@@ -132,7 +141,7 @@ def terminal_table(numbers: dict[str, Any]) -> Table:
             cells.append(show(final["val_accuracy"]["mean"], ".3f"))
         cells.append(show(final["gap"]["mean"], ".3f"))
         chosen = numbers["chosen"] and numbers["chosen"]["val_loss"] == index
-        table.add_row(arm["arm"], *cells, style="bold" if chosen else "")
+        table.add_row(escape(arm["arm"]), *cells, style="bold" if chosen else "")
     return table
 
 

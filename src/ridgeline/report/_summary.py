@@ -129,8 +129,13 @@ def _best(arms: list[dict[str, Any]], sound: list[int], metric: str) -> int:
 
 
 def _baseline(arms: list[dict[str, Any]], sound: list[int]) -> int:
-    """The arm without a penalty, at its own best setting of what else varies; else the first arm."""
+    """The arm without a penalty, at its own best setting of what else varies; else the first arm.
+
+    Where no arm has a penalty the study asks about something else, and its first arm is the reference.
+    """
     plain = [i for i in sound if not arms[i]["regularization"]]
+    if not any(arm["regularization"] for arm in arms):
+        return sound[0]
     return _best(arms, plain, "val_loss") if plain else sound[0]
 
 

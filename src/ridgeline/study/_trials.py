@@ -84,8 +84,8 @@ class Trial:
             "trial_id": self.trial_id,
             "arm": self.arm,
             "seed": self.seed,
-            "regularization": self.config.describe(),
             **self.varied,
+            "regularization": self.config.describe(),  # last: an arm may set the whole section
         }
 
 
@@ -115,6 +115,12 @@ def check_sections(sections: Mapping[str, Any]) -> Config:
         monitor = train.early_stopping.monitor
         if monitor not in known:
             raise RidgelineError(f"train.early_stopping.monitor is {monitor!r}; {nearest(monitor, known)}")
+        watched = evaluate.slices().get(monitor.rpartition("_")[0])
+        if watched is not None and watched[0] == "test":
+            raise RidgelineError(
+                f"train.early_stopping.monitor is {monitor!r}, part of the test set, which takes no part in "
+                f"choosing; use 'val_loss'."
+            )
     return Config(sections["data"], sections["model"], model, train, rules, evaluate)
 
 
