@@ -171,4 +171,4 @@ def test_what_only_model_and_data_show_is_refused_before_anything_is_written(
 def test_a_target_of_one_class_is_refused(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,t\n" + "".join(f"{i},cat\n" for i in range(20)))
     study = write_study(tmp_path / "study.yaml", data={"file": "table.csv", "target": "t"})
-    assert "every class label is the same" in refused(cli, tmp_path, study)
+    assert "is the same in all rows" in refused(cli, tmp_path, study)

@@ -47,3 +47,11 @@ def test_a_page_older_than_its_tables_counts_as_none(tmp_path: Path) -> None:
     assert ridgeline.Results.open(found.path).reported
     os.utime(page, ns=(0, 0))  # a kill came after the tables were written and before the page was
     assert not found.reported
+
+
+def test_long_labels_take_no_number_off_the_table(tmp_path: Path) -> None:
+    label = "a label of many words " * 5
+    found = results(tmp_path, vary=None, arms={label.strip(): {}, "b": {"train.lr": 0.1}}, seeds=3)
+    said = io.StringIO()
+    Console(file=said, width=80).print(terminal_table(found.numbers()))
+    assert "…" not in said.getvalue()

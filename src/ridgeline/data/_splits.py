@@ -177,8 +177,6 @@ def _count_outputs(task: Task, sets: list[Examples]) -> int:
         raise RidgelineError(
             f"a class label is {int(labels.min())}; labels must be whole numbers 0…k−1; re-number them."
         )
-    if not int(labels.max()):
-        raise RidgelineError("every class label is the same, so there is nothing to learn; check the target.")
     return int(labels.max()) + 1
 
 

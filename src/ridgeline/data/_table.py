@@ -41,6 +41,10 @@ def table(file: Path, target: str, task: Task | None = None) -> Source:
                 f"{file.name}: target {target!r} has shape {y.shape}; classes are one a row."
             )
         classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) == 1:
+            raise RidgelineError(
+                f"{file.name}: {target!r} is the same in all rows, so there is nothing to learn; check the target."
+            )
         if len(classes) > max(2, len(y) // 2):
             raise RidgelineError(
                 f"{file.name}: {target!r} has {len(classes)} distinct values in {len(y)} rows, too many for "

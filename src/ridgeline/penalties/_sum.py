@@ -75,8 +75,9 @@ class Sum(Addable):
 
     def _obstacle(self) -> str:
         """Why the parts do not compose; empty when they do."""
-        roles = [getattr(part, "role", "other") for part in self._elementary()]
-        for part, role in zip(self._elementary(), roles, strict=True):
+        parts = self._elementary()
+        roles = [getattr(part, "role", "other") for part in parts]
+        for part, role in zip(parts, roles, strict=True):
             if not part.has_prox:
                 return f"{type(part).__name__} has no proximal operator"
             if role == "other":
@@ -84,6 +85,13 @@ class Sum(Addable):
         for role, name in (("group", "group penalties"), ("constraint", "constraints")):
             if roles.count(role) > 1:
                 return f"two {name} do not compose"
+        dims = {
+            getattr(p, "dim", None)
+            for p, role in zip(parts, roles, strict=True)
+            if role in ("group", "constraint")
+        }
+        if len(dims) > 1:
+            return "groups and constraint must lie along the same dim"
         return ""
 
     @property

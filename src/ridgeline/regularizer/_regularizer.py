@@ -19,6 +19,7 @@ from ridgeline.regularizer._native import native_groups
 from ridgeline.regularizer._term import (
     Term,
     has_constraint,
+    in_objective,
     is_zero,
     references,
     restored,
@@ -36,6 +37,10 @@ _FORGOTTEN = (
 _LOST = (
     "the penalty is no longer attached to the optimizer: copying an optimizer, or building it anew, loses the "
     "hooks; call reg.bind(model, optimizer) with the ones in use."
+)
+_OTHER = (
+    "another optimizer than the bound one stepped on penalised parameters, so the penalty did not act: call "
+    "reg.bind(model, optimizer) with the optimizer in use. This is said once."
 )
 
 
@@ -76,7 +81,7 @@ class Regularizer:
         self._detach()
         self._model, self._optimizer = model, optimizer
         self._assignments, self._terms = assignments, terms
-        self._in_loss = [t for t in terms if t.mode == "loss" and not is_zero(t.penalty)]
+        self._in_loss = [t for t in terms if in_objective(t)]
         self._scheduled = any(scheduled(t.penalty) for t in terms)
         self._backward_seen, self._said, self._lost = False, False, False
         self._stepped: set[int] = set()
@@ -85,7 +90,9 @@ class Regularizer:
         self._by_id: dict[int, Term] = {}
         if optimizer is not None:
             self._attach(optimizer)
-        if self._watched:
+        elsewhere = [t for t in terms if t.mode != "loss" or has_constraint(t.penalty)]
+        self._bound = {id(p) for t in elsewhere if not is_zero(t.penalty) for p in t.parameters()}
+        if self._watched or self._bound:
             self._handles += watch(self)
         return self
 
@@ -123,7 +130,7 @@ class Regularizer:
         """Detach: the optimizer and the model go on as if never regularized."""
         self._detach()
         self._optimizer, self._terms, self._in_loss = None, [], []
-        self._by_id, self._watched = {}, set()
+        self._by_id, self._watched, self._bound = {}, set(), set()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Regularizer":
         """A copy knows the copied model and optimizer, but must be bound before use: hooks are not copied."""
@@ -238,7 +245,7 @@ class Regularizer:
         """Restore what `state_dict` gave."""
         self._clock = int(state["clock"])
         self._terms = [restored(term, state["references"]) for term in self._terms]
-        self._in_loss = [t for t in self._terms if t.mode == "loss" and not is_zero(t.penalty)]
+        self._in_loss = [t for t in self._terms if in_objective(t)]
         self._by_id = {id(t.parameter): t for t in self._terms if id(t.parameter) in self._by_id}
 
     # --- around the step ------------------------------------------------------------------------------
@@ -248,8 +255,17 @@ class Regularizer:
         self._stepped.clear()
 
     def _before_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if optimizer is not self._optimizer:
+            self._check_same(optimizer)
         if steps.closure_of(args, kwargs) is None:
             self._check_used(optimizer)
+
+    def _check_same(self, optimizer: Optimizer) -> None:
+        """Raise, once, when another optimizer than the bound one is about to move what we act on."""
+        held = (p for group in optimizer.param_groups for p in group["params"])
+        if not self._said and any(id(p) in self._bound and p.grad is not None for p in held):
+            self._said = True
+            raise RuntimeError(_OTHER)
 
     def _check_used(self, optimizer: Optimizer) -> None:
         """Raise, once, when penalised parameters are about to move without their penalty."""

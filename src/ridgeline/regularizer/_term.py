@@ -79,6 +79,12 @@ def is_zero(penalty: Penalty) -> bool:
     return all(isinstance(s, float) and s == 0.0 for s in strengths)
 
 
+def in_objective(term: Term) -> bool:
+    """Whether the term belongs to the loss: its mode says so, and it is more than a constraint or nothing."""
+    only_limits = all(isinstance(part, MaxNorm) for part in parts_of(term.penalty))
+    return term.mode == "loss" and not only_limits and not is_zero(term.penalty)
+
+
 def term_of(row: Assignment) -> Term:
     """The term of an assignment that has a penalty, with references taken (L2SP)."""
     assert row.penalty is not None

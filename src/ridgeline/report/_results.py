@@ -120,7 +120,7 @@ def terminal_table(numbers: dict[str, Any]) -> Table:
         pad_edge=False,
         title_justify="left",
     )
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", overflow="fold")  # long labels wrap, so that the numbers stay whole
     columns = ["val\nloss", "Δ", "p\n(Holm)"] + (["val\nacc."] if classes else [])
     for column in [*columns, "gap"]:
         table.add_column(column, justify="right", no_wrap=True)
