@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ridgeline import RidgelineError, Study, load_study
 from ridgeline.study import parse_yaml
+from ridgeline.study._spec import dump_yaml
 from tests.unit.study_specs import spec, study
 
 NUMBERS = st.floats(1e-12, 1e12)
@@ -114,3 +115,9 @@ def test_a_table_is_sought_beside_its_study(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(Study(**spec(data={"file": "rows.csv", "target": "y"})).to_yaml())
     assert load_study(path).spec.data["file"] == str(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("label", ["many words " * 10 + "end", "x" * 200])
+def test_a_long_label_reads_back_as_it_was_written(label: str) -> None:
+    value = {"arms": {label: {"train.lr": 0.1}}}
+    assert parse_yaml(dump_yaml(value), "here") == value

@@ -43,10 +43,15 @@ def penalty_in_graph(pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[
 
 
 def total(pairs: Sequence[tuple[Penalty, Tensor]]) -> Tensor:
-    """Σ R(w) without a graph."""
-    found = kernels.value(*pairs[0])
-    for penalty, w in pairs[1:]:
-        found = found + kernels.value(penalty, w).to(found.device)
+    """Σ R(w) without a graph.
+
+    The last tensors come first: an optimizer's step has just left those in the cache.
+    """
+    found: Tensor | None = None
+    for penalty, w in reversed(pairs):
+        value = kernels.value(penalty, w)
+        found = value if found is None else found.to(value.device) + value
+    assert found is not None
     return found
 
 

@@ -82,6 +82,7 @@ def dump_yaml(value: Mapping[str, Any]) -> str:
     writer = YAML(typ="safe", pure=True)
     writer.Representer = _Exact
     writer.default_flow_style = None
+    writer.width = 2**20  # a long label folded over two lines cannot be read back as a key
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # declared None, is a flag
     buffer = io.StringIO()
     writer.dump(dict(value), buffer)
