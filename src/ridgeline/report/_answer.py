@@ -26,7 +26,10 @@ def _overfitting(numbers: dict[str, Any]) -> str:
     )
     interval = f"(rise {{arms.{i}.rise.low:.3f}} to {{arms.{i}.rise.high:.3f}})"
     if low is None:
-        return f"Whether {who} overfits cannot be said with {{n_seeds:d}} seeds (use 3 or more): {course} at the end"
+        return f"Whether {who} overfits cannot be said from {{n_seeds:d}} seed(s) (use 3 or more): {course} at the end"
+    if rise["lowest"] >= numbers["null"]["val_loss"]:
+        null = "{null.val_loss:.3f}"
+        return f"{who[0].upper()}{who[1:]} is no better than the null predictor: {course}, against {null}"
     delta = DELTA_SHARE * (numbers["null"]["val_loss"] - rise["lowest"])
     if low > 0 and rise["mean"] >= delta:
         return f"{who[0].upper()}{who[1:]} overfits: {course} {interval}"

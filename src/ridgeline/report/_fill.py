@@ -21,14 +21,18 @@ def look_up(numbers: Any, key: str) -> Any:
 
 
 def show(value: float | None, form: str) -> str:
-    """A number as a reader sees it: a real minus sign, a dash for none.
+    """A number as a reader sees it: a real minus sign, a dash for none, digits that fit its size.
 
     Example:
-        >>> show(-0.0001, "+.3f"), show(-2.5, ".1f"), show(None, "d")
-        ('+0.000', '−2.5', '–')
+        >>> show(-2.5, ".1f"), show(None, "d"), show(-0.0, "+.3f")
+        ('−2.5', '–', '+0.000')
+        >>> show(0.00012, ".3f"), show(178989997331.9, ".3f")
+        ('0.00012', '1.79e+11')
     """
     if value is None:
         return "–"
+    if form.endswith("f") and value and not 0.5 * 10 ** -int(form[-2]) <= abs(value) < 1e5:
+        form = form.split(".")[0] + (".3g" if abs(value) >= 1 else ".2g")
     # z: no minus before a number that rounds to zero
     form = form.replace(".", "z.", 1) if form.endswith(("f", "%")) else form
     return format(value, form).replace("-", _MINUS)

@@ -14,7 +14,7 @@ from ridgeline.report._fill import show
 from ridgeline.report._stored import Stored
 from ridgeline.report._summary import summarize
 from ridgeline.statistics import Interval
-from ridgeline.store import read_json
+from ridgeline.store import finished_parts, read_json
 
 
 class Results:
@@ -33,6 +33,11 @@ class Results:
         stored = Stored(Path(path))
         if not Path(path).is_dir():
             raise RidgelineError(f"{path} is no folder; name the folder given to --out.")
+        if finished_parts(Path(path)) and not (Path(path) / "trials.parquet").is_file():
+            raise RidgelineError(
+                f"{path} was left by a killed run: run its study again with the same folder, which takes the "
+                f"finished trials in."
+            )
         if stored.trials.is_empty():
             raise RidgelineError(f"{path} holds no finished trial; run its study first.")
         return cls(stored)

@@ -20,6 +20,7 @@ from ridgeline.store import (
     write_json,
 )
 from ridgeline.study._executors import Job, Progress, run_here, run_processes
+from ridgeline.study._options import data_identity
 from ridgeline.study._plan import ENGINES, Plan, make_plan, predict_seconds
 from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._spec import StudySpec, dump_yaml, parse_yaml
@@ -51,7 +52,8 @@ def choose_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError:
         raise RidgelineError(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:N.") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+    there = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(device.type, 0)
+    if (device.index or 0) >= there:
         raise RidgelineError(f"device {name!r} is not available here; use cpu.")
     return name
 
@@ -114,6 +116,8 @@ def run_study(
         RidgelineError: for bad input, or a folder that belongs to another study.
     """
     belongs(out, spec)
+    tables = _tables_of(trials)
+    _same_tables(out, tables)
     watcher = progress or Silent()
     wanted: dict[str, Trial] = {}
     for trial in trials:
@@ -129,6 +133,8 @@ def run_study(
         else:
             write_json(out / "plan.json", plan.as_dict())
         write_atomically(out / "study.yaml", dump_yaml(spec.as_dict()).encode())
+        if tables:
+            write_json(out / "data.json", tables)
         todo = missing(out, wanted)
         watcher.start(len(wanted), len(wanted) - len(todo), steps)
         job = Job(out, spec.as_dict(), todo, plan, data_dir)
@@ -149,6 +155,25 @@ def _obeyed(plan: Plan, engine: str, device: str, out: Path) -> Plan:
                 f"or choose another --out."
             )
     return plan
+
+
+def _tables_of(trials: Sequence[Trial]) -> dict[str, str]:
+    """The content hash of each table that the trials read, by path."""
+    sections = [trial.config.data for trial in trials if "file" in trial.config.data]
+    return {section["file"]: data_identity(section)["file"] for section in sections}
+
+
+def _same_tables(out: Path, tables: Mapping[str, str]) -> None:
+    """Refuse to mix results of a table with those of its changed self.
+
+    Raises:
+        RidgelineError: naming the table.
+    """
+    for path, digest in (read_json(out / "data.json") or {}).items():
+        if tables.get(path, digest) != digest:
+            raise RidgelineError(
+                f"{path} has changed since {out} was begun; restore it, or choose another --out."
+            )
 
 
 def missing(out: Path, wanted: Mapping[str, Trial]) -> list[Trial]:
@@ -174,7 +199,14 @@ def belongs(out: Path, spec: StudySpec) -> None:
         raise RidgelineError(f"{out} is a file, not a folder; choose another --out.")
     kept = out / "study.yaml"
     if not kept.is_file():
-        ours = (".lock", "plan.json", ".plan.json.", ".study.yaml.")  # a kill may leave half-written files
+        ours = (
+            ".lock",
+            "plan.json",
+            ".plan.json.",
+            ".study.yaml.",
+            "data.json",
+            ".data.json.",
+        )  # a kill may leave half-written files
         strangers = [p.name for p in out.iterdir() if not p.name.startswith(ours)]
         if strangers:
             raise RidgelineError(
