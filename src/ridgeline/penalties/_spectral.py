@@ -62,6 +62,8 @@ class Nuclear(Addable):
         """λ U Vᵀ over the singular values above rounding, like w; 0 for the zero matrix."""
         lanes = lanes_of(self.strength)
         u, s, vh = torch.linalg.svd(_matrix(w, lanes, "Nuclear"), full_matrices=False)
+        if s.numel() == 0:  # an empty matrix has no largest singular value
+            return torch.zeros_like(w)
         floor = s.amax(-1, keepdim=True) * max(u.shape[-2], vh.shape[-1]) * torch.finfo(s.dtype).eps
         kept = ((s > floor) & (s > 0)).to(s.dtype)
         strength = scalar(self.strength, w)

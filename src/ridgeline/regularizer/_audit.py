@@ -141,7 +141,7 @@ def _row(
 
 def _denormals(p: Tensor) -> int:
     """How many elements lie between 0 and the smallest normal number."""
-    if not p.is_floating_point():
+    if not p.is_floating_point() or p.is_meta:
         return 0
     tiny = torch.finfo(p.dtype).tiny
     magnitude = p.detach().abs()

@@ -17,9 +17,15 @@ def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> Non
     """Refuse what cannot be penalised.
 
     Raises:
-        ValueError: for sparse gradients; for a parametrized tensor in a mode that acts on leaves.
+        ValueError: for complex weights; for sparse gradients; for a parametrized tensor in a mode that acts
+            on leaves.
     """
     for term in terms:
+        if not term.parameter.is_floating_point():
+            raise ValueError(
+                f"{term.name} has dtype {term.parameter.dtype}; penalties are defined for real floating dtypes. "
+                f"Exempt it by Rule({term.name!r}, None), or keep it as two real parameters."
+            )
         if getattr(term.module, "sparse", False) and isinstance(term.module, (nn.Embedding, nn.EmbeddingBag)):
             raise ValueError(
                 f"{term.name} has sparse gradients: a penalty on all its rows would make every step dense. Build "
