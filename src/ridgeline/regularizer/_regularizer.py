@@ -16,6 +16,7 @@ from ridgeline.regularizer._forgotten import watch
 from ridgeline.regularizer._in_loss import penalty_in_graph, total
 from ridgeline.regularizer._kernels import Factor, fold
 from ridgeline.regularizer._native import native_groups
+from ridgeline.regularizer._split import natively, split
 from ridgeline.regularizer._term import (
     Term,
     has_constraint,
@@ -61,6 +62,8 @@ class Regularizer:
         self._native: list[tuple[dict[str, Any], float]] = []
         self._given: frozenset[float] = frozenset()  # what was ever written as native weight decay
         self._terms: list[Term] = []
+        self._inside: dict[int, tuple[float, str]] = {}
+        self._whole: list[dict[str, Any]] | None = None
         self.bind(model, optimizer)
 
     # --- attaching ------------------------------------------------------------------------------------
@@ -115,10 +118,12 @@ class Regularizer:
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
             optimizer.register_load_state_dict_post_hook(self._after_load),
+            optimizer.register_state_dict_pre_hook(lambda _: self._join()),  # after a step that raised
         ]
         self._hooks = self._handles[:2]
 
     def _detach(self) -> None:
+        self._join()
         for handle in self._handles:
             handle.remove()
         for group, strength in self._native:
@@ -140,6 +145,7 @@ class Regularizer:
         twin._model = copy.deepcopy(self._model, memo)
         twin._optimizer = copy.deepcopy(self._optimizer, memo)
         twin._handles, twin._native, twin._lost = [], [], True
+        twin._inside, twin._whole = {}, None
         return twin
 
     _lost = False
@@ -285,11 +291,31 @@ class Regularizer:
             self._unclocked += self._optimizer is None
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        self._split(optimizer)
         closure = steps.closure_of(args, kwargs)
         if closure is not None:
             return steps.with_closure(args, kwargs, self._around(optimizer, closure))
         self._act_before(optimizer)
         return None
+
+    def _split(self, optimizer: Optimizer) -> None:
+        """Hand plain L2 to the optimizer's own weight decay for this step."""
+        self._join()
+        self._inside = {}
+        if torch.compiler.is_compiling():
+            return
+        for key, term in self._by_id.items():
+            strength = natively(optimizer, term, self._clock)
+            if strength is not None:
+                self._inside[key] = (strength, term.mode)
+        if self._inside:
+            self._whole = split(optimizer, self._inside)
+
+    def _join(self) -> None:
+        """Give the optimizer its own groups back; also after a step that raised."""
+        if self._whole is not None and self._optimizer is not None:
+            self._optimizer.param_groups = self._whole
+        self._whole = None
 
     def _around(self, optimizer: Optimizer, closure: Any) -> Any:
         """The closure as the optimizer calls it: the loss with R, gradients with ∇R."""
@@ -307,7 +333,8 @@ class Regularizer:
         return wrapped
 
     def _act_before(self, optimizer: Optimizer) -> None:
-        found = steps.members(optimizer, self._by_id)
+        acting = {key: term for key, term in self._by_id.items() if key not in self._inside}
+        found = steps.members(optimizer, acting)
         steps.add_coupled(optimizer, [m for m in found if m[0].mode == "coupled"], self._clock)
         steps.add_coupled_effective(optimizer, [t for t in self._terms if t.effective], self._clock)
         decayed = [m for m in found if m[0].mode in ("decoupled", "independent")]
@@ -321,6 +348,7 @@ class Regularizer:
         return self._first_lr[min(place, len(self._first_lr) - 1)]
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._join()
         found = [
             m
             for m in steps.members(optimizer, self._by_id)

@@ -12,6 +12,7 @@ from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
 from ridgeline.regularizer._prox_kernels import ElementStep, apply_prox
+from ridgeline.regularizer._split import origin
 from ridgeline.regularizer._term import Term, has_constraint
 
 Members = list[tuple[Term, dict[str, Any]]]
@@ -20,7 +21,10 @@ Members = list[tuple[Term, dict[str, Any]]]
 def members(optimizer: Optimizer, terms: dict[int, Term]) -> Members:
     """Each term with the optimizer's group that holds its parameter, as the groups stand now."""
     return [
-        (terms[id(p)], group) for group in optimizer.param_groups for p in group["params"] if id(p) in terms
+        (terms[id(p)], origin(group))
+        for group in optimizer.param_groups
+        for p in group["params"]
+        if id(p) in terms
     ]
 
 

@@ -1,0 +1,61 @@
+"""L2 inside the optimizer's kernel: for the length of a step, penalised tensors stand in groups of their own.
+
+The optimizer's weight decay then does what a hook would do, without another pass over the weights. Outside
+`step()` the groups are the person's own, so that schedulers and state dicts never see ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
+
+from ridgeline.penalties import L2
+from ridgeline.regularizer._term import Term
+
+# Their `weight_decay` is g ← g + λw before the rule, or w ← w − ηλw where the group says so.
+_KNOWN = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Adamax, Adadelta)
+
+_ORIGIN = "_ridgeline_origin"
+
+
+def natively(optimizer: Optimizer, term: Term, step: int) -> float | None:
+    """The strength that the optimizer's own decay can take over at this step; None where it cannot."""
+    penalty = term.at(step)
+    if type(optimizer) not in _KNOWN or term.mode not in ("coupled", "decoupled"):
+        return None
+    if type(penalty) is not L2 or penalty.reduction != "sum" or not isinstance(penalty.strength, float):
+        return None
+    if term.mode == "decoupled" and "decoupled_weight_decay" not in optimizer.param_groups[0]:
+        return None
+    return penalty.strength
+
+
+def split(optimizer: Optimizer, strengths: Mapping[int, tuple[float, str]]) -> list[dict[str, Any]]:
+    """Put the parameters with a strength into groups of their own; returns the groups as they were.
+
+    Args:
+        strengths: by id of the parameter: strength and mode.
+    """
+    original: list[dict[str, Any]] = optimizer.param_groups
+    groups: list[dict[str, Any]] = []
+    for group in original:
+        parts: dict[tuple[float, str] | None, list[Tensor]] = {}
+        for p in group["params"]:
+            ours = None if group.get("weight_decay") else strengths.get(id(p))
+            parts.setdefault(ours, []).append(p)
+        for ours, members in parts.items():
+            changed = {**group, "params": members, _ORIGIN: group}
+            if ours is not None:
+                changed["weight_decay"] = ours[0]
+                if "decoupled_weight_decay" in group:
+                    changed["decoupled_weight_decay"] = ours[1] == "decoupled"
+            groups.append(changed)
+    optimizer.param_groups = groups
+    return original
+
+
+def origin(group: dict[str, Any]) -> dict[str, Any]:
+    """The person's own group that a group of ours was made from."""
+    found: dict[str, Any] = group.get(_ORIGIN, group)
+    return found
