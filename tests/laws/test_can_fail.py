@@ -19,6 +19,7 @@ from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer import _regularizer as regularizer
 from ridgeline.regularizer import _step as step
 from ridgeline.regularizer._metric import learning_rate
+from ridgeline.regularizer._split import split
 from ridgeline.select import _assign as assign
 from ridgeline.select import _choose as choose
 from ridgeline.select._default import default_reason
@@ -38,6 +39,7 @@ from tests.modes import (
     test_proximal,
     test_scaler,
     test_schedules,
+    test_split,
 )
 from tests.select_audit import test_tied
 from tests.unit import test_dropout, test_select
@@ -104,6 +106,10 @@ def decay_without_rate(optimizer: Any, found: Any, at: int, first: Any) -> None:
     with torch.no_grad():
         for term, _, p in step._touched(found):
             kernels.add_gradient(p, term.at(at), p, -1.0)
+
+
+def always_coupled(optimizer: Any, strengths: Any) -> Any:
+    return split(optimizer, {key: (strength, "coupled") for key, (strength, _) in strengths.items()})
 
 
 def scale_ignored(optimizer: Any, found: Any, at: int) -> None:
@@ -203,7 +209,10 @@ PLANTS: dict[str, Plant] = {
     ),
     "decay without the learning rate": Plant(
         put(step, "decay", decay_without_rate),
-        lambda: test_decoupled.test_l2_is_adamw_bit_for_bit("for-loop", True, ADAMW, torch.float64),
+        lambda: test_decoupled.test_independent_takes_initial_lr_or_the_rate_when_attached(True),
+    ),
+    "native decay of one kind only": Plant(
+        put(regularizer, "split", always_coupled), test_split.test_the_other_kind_of_decay_works_too
     ),
     "coupled without the loss scale": Plant(
         put(step, "add_coupled", scale_ignored), scaled("coupled", False)

@@ -38,6 +38,22 @@ class Schedule:
         return self.text
 
 
+@dataclass(frozen=True)
+class _Course:
+    """From one strength to another over some updates; a value, so that schedules can be pickled."""
+
+    shape: str
+    first: float
+    last: float
+    steps: int
+
+    def __call__(self, k: int) -> float:
+        share = min(k / self.steps, 1.0)
+        if self.shape == "cosine":
+            share = 0.5 * (1.0 - math.cos(math.pi * share))
+        return self.first + (self.last - self.first) * share
+
+
 def linear(first: float, last: float, steps: int) -> Schedule:
     """From `first` to `last` in a straight line over `steps` updates, then constant.
 
@@ -48,9 +64,7 @@ def linear(first: float, last: float, steps: int) -> Schedule:
         [0.0, 0.25, 1.0, 1.0]
     """
     _check(steps, first=first, last=last)
-    return Schedule(
-        lambda k: first + (last - first) * min(k / steps, 1.0), f"linear({first:g} → {last:g}, {steps})"
-    )
+    return Schedule(_Course("linear", first, last, steps), f"linear({first:g} → {last:g}, {steps})")
 
 
 def cosine(first: float, last: float, steps: int) -> Schedule:
@@ -63,16 +77,13 @@ def cosine(first: float, last: float, steps: int) -> Schedule:
         [1.0, 0.5, 0.0, 0.0]
     """
     _check(steps, first=first, last=last)
-    return Schedule(
-        lambda k: last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(k / steps, 1.0))),
-        f"cosine({first:g} → {last:g}, {steps})",
-    )
+    return Schedule(_Course("cosine", first, last, steps), f"cosine({first:g} → {last:g}, {steps})")
 
 
 def warmup(strength: float, steps: int) -> Schedule:
     """From 0 in a straight line to `strength` at update `steps`, then constant."""
     _check(steps, strength=strength)
-    return Schedule(lambda k: strength * min(k / steps, 1.0), f"warmup({strength:g}, {steps})")
+    return Schedule(_Course("linear", 0.0, strength, steps), f"warmup({strength:g}, {steps})")
 
 
 def _check(steps: int, **strengths: float) -> None:

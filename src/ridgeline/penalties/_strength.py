@@ -1,6 +1,7 @@
 """The one meaning of strength: checked here, broadcast over lanes here."""
 
 import math
+from numbers import Real
 from typing import TypeAlias
 
 import torch
@@ -36,14 +37,15 @@ def check_strength(strength: object, owner: str, noun: str = "strength") -> Stre
         if bad.numel():
             raise ValueError(_refusal(owner, noun, float(bad.reshape(-1)[0])))
         return strength
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)):
+    if isinstance(strength, bool) or not isinstance(strength, Real):  # numpy's numbers are Real too
         raise TypeError(
             f"{owner}: {noun} is {strength!r}, a {type(strength).__name__}; allowed: a number ≥ 0, a tensor, or "
             f"a schedule of ridgeline.schedules."
         )
-    if not math.isfinite(strength) or strength < 0:
-        raise ValueError(_refusal(owner, noun, strength))
-    return float(strength)
+    number = float(strength)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(_refusal(owner, noun, number))
+    return number
 
 
 def _refusal(owner: str, noun: str, got: float) -> str:

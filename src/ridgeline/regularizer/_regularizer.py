@@ -62,7 +62,7 @@ class Regularizer:
         self._native: list[tuple[dict[str, Any], float]] = []
         self._given: frozenset[float] = frozenset()  # what was ever written as native weight decay
         self._terms: list[Term] = []
-        self._inside: dict[int, tuple[float, str]] = {}
+        self._by_hook: dict[int, Term] = {}
         self._whole: list[dict[str, Any]] | None = None
         self.bind(model, optimizer)
 
@@ -145,8 +145,14 @@ class Regularizer:
         twin._model = copy.deepcopy(self._model, memo)
         twin._optimizer = copy.deepcopy(self._optimizer, memo)
         twin._handles, twin._native, twin._lost = [], [], True
-        twin._inside, twin._whole = {}, None
+        twin._by_hook, twin._whole = {}, None
         return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "a Regularizer is attached to a model and an optimizer in memory and cannot be pickled: save "
+            "reg.state_dict(), and call ridgeline.regularize() again where you load it."
+        )
 
     _lost = False
 
@@ -299,17 +305,22 @@ class Regularizer:
         return None
 
     def _split(self, optimizer: Optimizer) -> None:
-        """Hand plain L2 to the optimizer's own weight decay for this step."""
+        """Hand plain L2 to the optimizer's own weight decay for this step; the rest is for the hook."""
         self._join()
-        self._inside = {}
+        self._by_hook = dict(self._by_id)
         if torch.compiler.is_compiling():
             return
+        inside: dict[int, tuple[float, str]] = {}
         for key, term in self._by_id.items():
-            strength = natively(optimizer, term, self._clock)
-            if strength is not None:
-                self._inside[key] = (strength, term.mode)
-        if self._inside:
-            self._whole = split(optimizer, self._inside)
+            taken = natively(optimizer, term, self._clock)
+            if taken is not None:
+                strength, rest = taken
+                inside[key] = (strength, term.mode)
+                del self._by_hook[key]
+                if rest is not None:
+                    self._by_hook[key] = rest
+        if inside:
+            self._whole = split(optimizer, inside)
 
     def _join(self) -> None:
         """Give the optimizer its own groups back; also after a step that raised."""
@@ -333,8 +344,7 @@ class Regularizer:
         return wrapped
 
     def _act_before(self, optimizer: Optimizer) -> None:
-        acting = {key: term for key, term in self._by_id.items() if key not in self._inside}
-        found = steps.members(optimizer, acting)
+        found = steps.members(optimizer, self._by_hook)
         steps.add_coupled(optimizer, [m for m in found if m[0].mode == "coupled"], self._clock)
         steps.add_coupled_effective(optimizer, [t for t in self._terms if t.effective], self._clock)
         decayed = [m for m in found if m[0].mode in ("decoupled", "independent")]

@@ -5,12 +5,13 @@ The optimizer's weight decay then does what a hook would do, without another pas
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
-from ridgeline.penalties import L2
+from ridgeline.penalties import L1, L2, ElasticNet
 from ridgeline.regularizer._term import Term
 
 # Their `weight_decay` is g ← g + λw before the rule, or w ← w − ηλw where the group says so.
@@ -19,16 +20,27 @@ _KNOWN = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Adamax, Adadelta)
 _ORIGIN = "_ridgeline_origin"
 
 
-def natively(optimizer: Optimizer, term: Term, step: int) -> float | None:
-    """The strength that the optimizer's own decay can take over at this step; None where it cannot."""
+def natively(optimizer: Optimizer, term: Term, step: int) -> tuple[float, Term | None] | None:
+    """What the optimizer's own decay can take over at this step, and the term that is left for the hook.
+
+    All of a plain L2; the L2 part of an elastic net in mode "coupled". None where it can take nothing.
+    """
     penalty = term.at(step)
     if type(optimizer) not in _KNOWN or term.mode not in ("coupled", "decoupled"):
         return None
-    if type(penalty) is not L2 or penalty.reduction != "sum" or not isinstance(penalty.strength, float):
-        return None
     if term.mode == "decoupled" and "decoupled_weight_decay" not in optimizer.param_groups[0]:
         return None
-    return penalty.strength
+    if not isinstance(penalty, (L2, ElasticNet)) or penalty.reduction != "sum":
+        return None
+    strength = penalty.strength
+    if not isinstance(strength, float):
+        return None
+    if isinstance(penalty, L2):
+        return strength, None
+    if term.mode == "decoupled":  # both parts must see the same weights
+        return None
+    ratio = penalty.l1_ratio
+    return strength * (1.0 - ratio), replace(term, penalty=L1(strength * ratio))
 
 
 def split(optimizer: Optimizer, strengths: Mapping[int, tuple[float, str]]) -> list[dict[str, Any]]:
