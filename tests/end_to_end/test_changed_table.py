@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import ridgeline
@@ -51,3 +52,14 @@ def test_no_better_than_the_null_predictor_is_said(tmp_path: Path) -> None:
     results.report()
     assert "no better than the null predictor" in results.answer()[0]
     assert "e+" in results.answer()[0]
+
+
+def test_the_tables_carry_their_study_and_what_made_them(tmp_path: Path) -> None:
+    table, out = tmp_path / "t.csv", tmp_path / "run"
+    write(table, 0.0)
+    own = study(table)
+    own.run(out)
+    for name in ("trials", "curves", "predictions", "audit"):
+        facts = pl.read_parquet_metadata(out / f"{name}.parquet")
+        assert facts["study"] == own.to_yaml() == (out / "study.yaml").read_text()
+        assert {"torch", "processor", "flush_denormal", "threads"} <= set(facts)

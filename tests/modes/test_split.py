@@ -65,7 +65,9 @@ def test_an_elastic_nets_l2_part_goes_inside_and_its_l1_part_stays() -> None:
     ridgeline.regularize(ours, ElasticNet(0.2, 0.25), optimizer=fast, mode="coupled")
     ridgeline.regularize(theirs, L1(0.05) + L2(0.15), optimizer=slow, mode="coupled")
     for a, b in zip(trained(ours, fast), trained(theirs, slow), strict=True):
-        if a.ndim == 2:  # Adam blows up the rounding in the bias before the normalization, whose gradient is 0
+        if (
+            a.ndim == 2
+        ):  # Adam blows up the rounding in the bias before the normalization, whose gradient is 0
             assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 

@@ -43,12 +43,9 @@ def penalty_in_graph(pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[
 
 
 def total(pairs: Sequence[tuple[Penalty, Tensor]]) -> Tensor:
-    """Σ R(w) without a graph.
-
-    The last tensors come first: an optimizer's step has just left those in the cache.
-    """
+    """Σ R(w) without a graph."""
     found: Tensor | None = None
-    for penalty, w in reversed(pairs):
+    for penalty, w in pairs:
         value = kernels.value(penalty, w)
         found = value if found is None else found.to(value.device) + value
     assert found is not None

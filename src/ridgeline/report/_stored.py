@@ -60,7 +60,7 @@ class Stored:
     def provenance(self) -> dict[str, str]:
         """What made the numbers, from inside trials.parquet."""
         stored = pl.read_parquet_metadata(self.run / "trials.parquet")
-        hidden = ("ARROW:schema", "config", "pid")
+        hidden = ("ARROW:schema", "study")
         return {key: value for key, value in stored.items() if key not in hidden}
 
     @property

@@ -50,7 +50,7 @@ def done_trials(run: Path) -> set[str]:
     return done
 
 
-def consolidate(run: Path, layout: pl.DataFrame) -> None:
+def consolidate(run: Path, layout: pl.DataFrame, specification: str = "") -> None:
     """Take the finished parts into the run's tables, in the layout's order, and drop them.
 
     Rows of trials.parquet are those of the layout whose trial is done: a trial that shows in two arms
@@ -59,6 +59,7 @@ def consolidate(run: Path, layout: pl.DataFrame) -> None:
 
     Args:
         layout: one row an (arm, seed) with trial_id, arm, seed, and the varied keys.
+        specification: the study as YAML, kept inside the tables beside the provenance of the parts.
     """
     for gone in run.glob(".parts.*"):  # left by a kill
         shutil.rmtree(gone)
@@ -66,6 +67,7 @@ def consolidate(run: Path, layout: pl.DataFrame) -> None:
     if not parts:
         return
     provenance = _provenance(parts_dir(run) / parts[0] / "trials.parquet")
+    provenance |= {"study": specification}
     order = layout.select("trial_id").unique(maintain_order=True).with_row_index("_place")
     for name in TABLES:
         frames = [_read(parts_dir(run) / part / f"{name}.parquet") for part in parts]
@@ -92,6 +94,10 @@ def consolidate(run: Path, layout: pl.DataFrame) -> None:
     shutil.rmtree(gone)
 
 
+# Facts of a part that do not hold for the whole run.
+_OF_ONE_TRIAL = ("ARROW:schema", "config", "pid")
+
+
 def _provenance(path: Path) -> dict[str, str]:
     _read(path)  # refuses what is damaged
-    return {key: text for key, text in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
+    return {key: text for key, text in pl.read_parquet_metadata(path).items() if key not in _OF_ONE_TRIAL}

@@ -132,7 +132,8 @@ def run_study(
             plan = _obeyed(Plan.from_dict(stored), engine, device, out)
         else:
             write_json(out / "plan.json", plan.as_dict())
-        write_atomically(out / "study.yaml", dump_yaml(spec.as_dict()).encode())
+        specification = dump_yaml(spec.as_dict())
+        write_atomically(out / "study.yaml", specification.encode())
         if tables:
             write_json(out / "data.json", tables)
         todo = missing(out, wanted)
@@ -142,7 +143,7 @@ def run_study(
             if todo:
                 (run_processes if plan.processes > 1 else run_here)(job, watcher)
         finally:
-            consolidate(out, layout_of(trials))
+            consolidate(out, layout_of(trials), specification)
     return len(todo)
 
 
