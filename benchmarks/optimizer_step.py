@@ -20,6 +20,7 @@ from torch import nn
 
 import ridgeline as rl
 from ridgeline.penalties import Penalty
+from ridgeline.select import Mode
 
 
 def resnet18() -> nn.Module:
@@ -46,7 +47,7 @@ def transformer() -> nn.Module:
 
 
 MODELS = {"resnet-18": resnet18, "transformer-100M": transformer}
-ARMS: dict[str, tuple[Penalty, str] | None] = {
+ARMS: dict[str, tuple[Penalty, Mode] | None] = {
     "base": None,
     "L2 coupled": (rl.L2(1e-5), "coupled"),
     "L2 decoupled": (rl.L2(1e-5), "decoupled"),
@@ -65,8 +66,7 @@ def stepper(name: str, arm: str) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
     chosen = ARMS[arm]
     if chosen is not None:
-        reg = rl.regularize(model, chosen[0], optimizer=optimizer, mode=chosen[1])  # type: ignore[arg-type]  # a Mode
-        optimizer.regularizer = reg  # type: ignore[attr-defined]  # keeps it alive with its optimizer
+        rl.regularize(model, chosen[0], optimizer=optimizer, mode=chosen[1])  # the hooks keep it alive
     return lambda: optimizer.step()
 
 

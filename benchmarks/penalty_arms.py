@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import ridgeline as rl
 from ridgeline.penalties import Penalty
+from ridgeline.select import Mode
 
 Step = Callable[[Tensor, Tensor], float]
 Maker = Callable[[nn.Module], Step]
@@ -36,42 +37,44 @@ def adam(model: nn.Module, weight_decay: float = 0.0) -> torch.optim.Adam:
     return torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=weight_decay, fused=True)
 
 
-def plain(model: nn.Module) -> Step:
-    """No penalty."""
-    optimizer = adam(model)
+def training(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    in_loss: Callable[[], Tensor] | None = None,
+    afterwards: Callable[[], Tensor] | None = None,
+) -> Step:
+    """An ordinary training step; the penalty's value is read every step, in the loss or after the update."""
 
     def step(x: Tensor, y: Tensor) -> float:
+        term = None if in_loss is None else in_loss()
         loss = nn.functional.cross_entropy(model(x), y)
+        loss = loss if term is None else loss + term
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss.detach())
+        read = 0.0 if term is None else float(term.detach())
+        return float(loss.detach()) + (read if afterwards is None else float(afterwards()))
 
     return step
 
 
+def plain(model: nn.Module) -> Step:
+    """No penalty."""
+    return training(model, adam(model))
+
+
 def in_loss(penalty: Penalty) -> Maker:
-    """reg.penalty() added to the loss, its value read every step."""
+    """reg.penalty() added to the loss."""
 
     def make(model: nn.Module) -> Step:
         optimizer = adam(model)
-        reg = rl.regularize(model, penalty, optimizer=optimizer)
-
-        def step(x: Tensor, y: Tensor) -> float:
-            term = reg.penalty()
-            loss = nn.functional.cross_entropy(model(x), y) + term
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return float(loss.detach()) + float(term.detach())
-
-        return step
+        return training(model, optimizer, rl.regularize(model, penalty, optimizer=optimizer).penalty)
 
     return make
 
 
-def in_step(penalty: Penalty, mode: str, everywhere: bool = False) -> Maker:
-    """A mode that acts in optimizer.step(), the value read every step.
+def in_step(penalty: Penalty, mode: Mode, everywhere: bool = False) -> Maker:
+    """A mode that acts in optimizer.step().
 
     Args:
         everywhere: penalise biases too, so that the rule covers the whole group and L2 runs natively.
@@ -80,16 +83,8 @@ def in_step(penalty: Penalty, mode: str, everywhere: bool = False) -> Maker:
     def make(model: nn.Module) -> Step:
         optimizer = adam(model)
         rules: Penalty | list[rl.Rule] = [rl.Rule("*", penalty)] if everywhere else penalty
-        reg = rl.regularize(model, rules, optimizer=optimizer, mode=mode)  # type: ignore[arg-type]  # a Mode
-
-        def step(x: Tensor, y: Tensor) -> float:
-            loss = nn.functional.cross_entropy(model(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return float(loss.detach()) + float(reg.penalty())
-
-        return step
+        reg = rl.regularize(model, rules, optimizer=optimizer, mode=mode)
+        return training(model, optimizer, afterwards=reg.penalty)
 
     return make
 
@@ -98,18 +93,8 @@ def by_autograd(value: Callable[[Tensor], Tensor]) -> Maker:
     """What tutorials write: a sum over parameters in the loss, through autograd."""
 
     def make(model: nn.Module) -> Step:
-        optimizer = adam(model)
         weights = [p for name, p in model.named_parameters() if "weight" in name]
-
-        def step(x: Tensor, y: Tensor) -> float:
-            term = torch.stack([value(w) for w in weights]).sum()
-            loss = nn.functional.cross_entropy(model(x), y) + term
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return float(loss.detach()) + float(term.detach())
-
-        return step
+        return training(model, adam(model), lambda: torch.stack([value(w) for w in weights]).sum())
 
     return make
 

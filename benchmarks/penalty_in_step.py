@@ -55,7 +55,7 @@ def main() -> None:
     ratios: dict[str, list[float]] = {arm.name: [] for arm in arms}
     base_times = []
     before = block(base, data)
-    for _ in range(max(options.steps // len(data), 1)):
+    for _ in range(max(options.steps // len(data), 2)):
         for arm, step in made:
             own = block(step, data)
             after = block(base, data)

@@ -50,7 +50,7 @@ def run(
         console.print(f"All {watcher.trials} trials were done already; nothing was trained.")
     else:
         results.report()
-        console.print(terminal_table(results.numbers()))
+        console.print(terminal_table(results.written()))
     _say_answer(console, results)
 
 
@@ -76,7 +76,7 @@ def report(
     for folder in runs:
         results = Results.open(folder)
         results.report()
-        console.print(terminal_table(results.numbers()))
+        console.print(terminal_table(results.written()))
         _say_answer(console, results)
 
 
@@ -145,7 +145,8 @@ def _show_plan(study: Study, engine: str, device: str, data_dir: Path | None) ->
 
 
 def _say_answer(console: Console, results: Results) -> None:
-    for sentence in results.answer()[1:]:
+    headline, *others = results.answer()
+    for sentence in others:
         console.print(sentence, markup=False, highlight=False)
     console.print(f"Report: {results.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-    console.print(results.answer()[0], markup=False, highlight=False, style="bold")
+    console.print(headline, markup=False, highlight=False, style="bold")

@@ -44,16 +44,8 @@ def build_factory(factory: Callable[..., Any], options: Mapping[str, Any], clock
     takes = "dropout" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if not takes:
         rate = arguments.pop("dropout", None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_key(clock.seed, "weights"))
-        try:
-            model = factory(**arguments)
-        except RidgelineError:
-            raise
-        except Exception as error:  # a person's function may fail in any way
-            raise RidgelineError(
-                f"model.factory: {_label(factory)} failed ({reason(error)}); check its arguments."
-            ) from error
+    seed = stream_key(clock.seed, "weights")
+    model = call_factory(factory, arguments, seed, f"model.factory: {_label(factory)}")
     if not isinstance(model, nn.Module):
         raise RidgelineError(
             f"model.factory: {_label(factory)} returned a {type(model).__name__}, not a torch.nn.Module; "
@@ -64,6 +56,22 @@ def build_factory(factory: Callable[..., Any], options: Mapping[str, Any], clock
             f"model.dropout has no effect: {_label(factory)} returns a model without nn.Dropout layers."
         )
     return model
+
+
+def call_factory(factory: Callable[..., Any], arguments: Mapping[str, Any], seed: int, title: str) -> Any:
+    """What a person's function returns, with torch's generator seeded for it and set back afterwards.
+
+    Raises:
+        RidgelineError: when it fails in any way; `title` names it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return factory(**arguments)
+        except RidgelineError:
+            raise
+        except Exception as error:  # a person's function may fail in any way
+            raise RidgelineError(f"{title} failed ({reason(error)}); check its arguments.") from error
 
 
 def import_factory(path: str, key: str) -> Callable[..., Any]:

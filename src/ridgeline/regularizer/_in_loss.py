@@ -71,7 +71,7 @@ class _Penalty(torch.autograd.Function):
         ctx: FunctionCtx, penalties: list[Penalty], reached: Callable[[], None], *weights: Tensor
     ) -> Tensor:
         ctx.save_for_backward(*weights)
-        ctx.penalties, ctx.reached, ctx.leaves = penalties, reached, weights  # type: ignore[attr-defined]
+        ctx.penalties, ctx.reached, ctx.leaves = penalties, reached, weights  # type: ignore[attr-defined]  # free slots
         return total(list(zip(penalties, weights, strict=True)))
 
     @staticmethod

@@ -75,9 +75,7 @@ def value(penalty: Penalty, w: Tensor) -> Tensor:
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
             return 0.5 * c * _squares(w)
-        if isinstance(penalty, L1):
-            return c * _absolutes(w)
-        return c * _mixed(w, penalty.l1_ratio)
+        return c * _mixed(w, l1_share(penalty))
     return penalty.value(w)
 
 
@@ -89,25 +87,21 @@ def _squares(w: Tensor) -> Tensor:
     return total
 
 
-def _absolutes(w: Tensor) -> Tensor:
-    return _mixed(w, 1.0)
+def l1_share(penalty: L1 | ElasticNet) -> float:
+    """The share of L1."""
+    return penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
 
 
 def _mixed(w: Tensor, ratio: float) -> Tensor:
     """Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
     for (block,) in blocks(w):
-        total += elastic_sum(block, ratio, total.dtype)
+        found = torch.abs(block, out=scratch(block)).sum(dtype=total.dtype)
+        if ratio < 1.0:
+            line = block.reshape(-1).to(total.dtype)
+            found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
+        total += found
     return total
-
-
-def elastic_sum(block: Tensor, ratio: float, dtype: torch.dtype) -> Tensor:
-    """Σ ρ|w| + ½(1 − ρ)w² of one piece; uses the first scratch."""
-    found = torch.abs(block, out=scratch(block)).sum(dtype=dtype)
-    if ratio < 1.0:
-        line = block.reshape(-1).to(dtype)
-        found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
-    return found
 
 
 @torch.no_grad()
@@ -140,7 +134,7 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
 
 def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor) -> None:
     step = factor * coefficient(penalty, w)
-    ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
+    ratio = l1_share(penalty)
     for goal, block in blocks(target, w):
         out = scratch(block)
         torch.sign(block, out=out)

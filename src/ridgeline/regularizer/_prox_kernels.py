@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
-from ridgeline.regularizer._kernels import Factor, blocks, coefficient, plain
+from ridgeline.regularizer._kernels import Factor, blocks, coefficient, l1_share, plain
 from ridgeline.regularizer._scratch import CHUNK
 
 
@@ -61,7 +61,7 @@ def _lasso_pass(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: t
     strength, top = coefficient(penalty, w), step.top
     assert isinstance(strength, float)
     assert isinstance(top, float)
-    ratio = penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
+    ratio = l1_share(penalty)
     for block, *rest in blocks(w, *state):
         root = step.root(*rest)
         block.mul_(root)

@@ -106,11 +106,16 @@ class Results:
         page, tables = self.path / "report.html", self.path / "trials.parquet"
         return page.is_file() and page.stat().st_mtime_ns >= tables.stat().st_mtime_ns
 
-    def answer(self) -> list[str]:
-        """The page's sentences, the headline first; writes the report if there is none."""
+    def written(self) -> dict[str, Any]:
+        """results.json as it stands: the numbers, the answer, the notes; writes the report if there is none."""
         if not (self.path / "results.json").is_file():
             self.report()
-        return list(read_json(self.path / "results.json")["answer"])
+        found: dict[str, Any] = read_json(self.path / "results.json")
+        return found
+
+    def answer(self) -> list[str]:
+        """The page's sentences, the headline first; writes the report if there is none."""
+        return list(self.written()["answer"])
 
     def __rich__(self) -> Table:
         return terminal_table(self.numbers())

@@ -5,14 +5,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ridgeline import penalties
 from ridgeline.data import SOURCES, Data, Source, Splits, draw, table
-from ridgeline.errors import RidgelineError, reason
+from ridgeline.errors import RidgelineError
 from ridgeline.lanes import EarlyStopping, Program, Schedule, Training
-from ridgeline.models import build_factory, build_named, import_factory
+from ridgeline.models import build_factory, build_named, call_factory, import_factory
 from ridgeline.noise import Clock
 from ridgeline.regularizer import Metric
 from ridgeline.select import Rule, default_selection
@@ -52,16 +51,7 @@ def _source(raw: Mapping[str, Any], options: dict[str, Any], data_dir: Path | No
     factory = import_factory(raw["factory"], "data.factory")
 
     def source(seed: int) -> Splits:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                splits = factory(**options)
-            except RidgelineError:
-                raise
-            except Exception as error:  # a person's function may fail in any way
-                raise RidgelineError(
-                    f"data.factory: {raw['factory']} failed ({reason(error)}); check its arguments."
-                ) from error
+        splits = call_factory(factory, options, seed, f"data.factory: {raw['factory']}")
         if not isinstance(splits, Splits):
             raise RidgelineError(
                 f"data.factory: {raw['factory']} returned a {type(splits).__name__}; return ridgeline.Splits."
