@@ -14,9 +14,10 @@ from ridgeline.penalties import _separable as separable
 from ridgeline.penalties import _sum as sums
 from ridgeline.penalties._prox import shrink_groups, soft_threshold
 from ridgeline.penalties._strength import over
+from ridgeline.regularizer import _forgotten as forgotten
+from ridgeline.regularizer import _hooks as hooks
 from ridgeline.regularizer import _in_loss as in_loss
 from ridgeline.regularizer import _kernels as kernels
-from ridgeline.regularizer import _regularizer as regularizer
 from ridgeline.regularizer import _step as step
 from ridgeline.regularizer._metric import learning_rate
 from ridgeline.regularizer._split import split
@@ -97,12 +98,14 @@ def step_not_folded(self: sums.Sum, w: Tensor, s: float | Tensor) -> Tensor:
 ADD_GRADIENT = kernels.add_gradient
 
 
-def parts_see_each_other(target: Tensor, penalty: Any, w: Tensor, factor: Any = 1.0) -> None:
+def parts_see_each_other(
+    target: Tensor, penalty: Any, w: Tensor, factor: Any = 1.0, compiled: bool = False
+) -> None:
     for part in getattr(penalty, "parts", (penalty,)):
         ADD_GRADIENT(target, part, w, factor)
 
 
-def decay_without_rate(optimizer: Any, found: Any, at: int, first: Any) -> None:
+def decay_without_rate(optimizer: Any, found: Any, at: int, first: Any, compiled: bool) -> None:
     with torch.no_grad():
         for term, _, p in step._touched(found):
             kernels.add_gradient(p, term.at(at), p, -1.0)
@@ -112,7 +115,7 @@ def always_coupled(optimizer: Any, strengths: Any) -> Any:
     return split(optimizer, {key: (strength, "coupled") for key, (strength, _) in strengths.items()})
 
 
-def scale_ignored(optimizer: Any, found: Any, at: int) -> None:
+def scale_ignored(optimizer: Any, found: Any, at: int, compiled: bool) -> None:
     with torch.no_grad():
         for term, _, p in step._touched(found):
             assert p.grad is not None
@@ -123,7 +126,7 @@ def rate_only(optimizer: Any, group: Any, p: Any) -> Any:
     return learning_rate(group), ()
 
 
-def queued_once(later: Any, upstream: Tensor) -> None:
+def queued_once(later: Any, upstream: Tensor, compiled: bool) -> None:
     def add() -> None:
         for penalty, w in later:
             kernels.add_gradient(w.grad, penalty, w, kernels.fold(upstream.detach()))
@@ -136,9 +139,7 @@ def closure_not_wrapped(self: Any, optimizer: Any, args: Any, kwargs: Any) -> No
 
 
 def decay_left_behind(self: Any) -> None:
-    for handle in self._handles:
-        handle.remove()
-    self._handles, self._native = [], []
+    self._whole = None
 
 
 def clock_stands(self: Any, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -184,7 +185,7 @@ def accounted(module_index: int) -> Callable[[], object]:
     return lambda: test_select.test_default_selection(module, expected)
 
 
-OWN = regularizer.Regularizer
+HOOKS = hooks.StepHooks
 ADAMW = torch.optim.AdamW
 
 PLANTS: dict[str, Plant] = {
@@ -212,7 +213,7 @@ PLANTS: dict[str, Plant] = {
         lambda: test_decoupled.test_independent_takes_initial_lr_or_the_rate_when_attached(True),
     ),
     "native decay of one kind only": Plant(
-        put(regularizer, "split", always_coupled), test_split.test_the_other_kind_of_decay_works_too
+        put(hooks, "split", always_coupled), test_split.test_the_other_kind_of_decay_works_too
     ),
     "coupled without the loss scale": Plant(
         put(step, "add_coupled", scale_ignored), scaled("coupled", False)
@@ -239,25 +240,25 @@ PLANTS: dict[str, Plant] = {
         lambda: test_loss.test_it_equals_plain_autograd(L1(0.3), test_loss.asked),
     ),
     "a closure that wipes the penalty": Plant(
-        put(OWN, "_before_step", closure_not_wrapped),
+        put(HOOKS, "_before", closure_not_wrapped),
         lambda: test_closures.test_a_closure_that_clears_gradients_does_not_clear_the_penalty(
             "L1", "keyword"
         ),
     ),
     "native decay left behind": Plant(
-        put(OWN, "_detach", decay_left_behind),
+        put(HOOKS, "_join", decay_left_behind),
         lambda: test_coupled.test_l2_is_torchs_weight_decay("SGD", True),
     ),
     "a loaded state that overrules the strength": Plant(
-        put(OWN, "_after_load", lambda self, optimizer: None),
+        put(HOOKS, "_loaded", lambda self, optimizer: None),
         lambda: test_copies.test_loading_an_optimizers_state_keeps_the_penalty(0.7, test_copies.NATIVE),
     ),
     "a clock that stands still": Plant(
-        put(OWN, "_after_step", clock_stands),
+        put(HOOKS, "_after", clock_stands),
         lambda: test_schedules.test_the_clock_is_the_optimizers_steps(L2, "coupled"),
     ),
     "a forgotten penalty unnoticed": Plant(
-        put(OWN, "_check_used", lambda self, optimizer: None),
+        put(forgotten.Watch, "_check_used", lambda self, optimizer: None),
         lambda: test_forgotten.test_it_raises_before_the_step_and_once(True),
     ),
     "dropout that repeats its mask": Plant(

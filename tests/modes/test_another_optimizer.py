@@ -38,16 +38,6 @@ def test_a_new_optimizer_is_noticed_once(penalty: Penalty, mode: Mode) -> None:
     stepped(model, second)
 
 
-def test_native_decay_is_noticed_too() -> None:
-    model = nn.Linear(3, 2, bias=False)
-    first = torch.optim.SGD(model.parameters(), lr=0.1)
-    reg = ridgeline.regularize(model, L2(0.1), optimizer=first, mode="coupled")
-    assert first.param_groups[0]["weight_decay"] == 0.1
-    with pytest.raises(RuntimeError, match=r"reg\.bind"):
-        stepped(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    reg.remove()
-
-
 def test_strangers_and_removed_regularizers_are_silent() -> None:
     model, other = nn.Linear(3, 2), nn.Linear(3, 2)
     first = torch.optim.SGD(model.parameters(), lr=0.1)

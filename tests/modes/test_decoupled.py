@@ -25,15 +25,13 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("one_group", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_l2_is_adamw_bit_for_bit(kind: str, one_group: bool, base: Any, dtype: torch.dtype) -> None:
-    """Natively for AdamW with a group of its own; by hook for Adam, and for a group with biases in it."""
+    """For Adam as well, and for a group with biases in it."""
     model, twin = network(dtype=dtype), network(dtype=dtype)
     split = [{"params": weights(twin), "weight_decay": 0.1}, {"params": biases(twin), "weight_decay": 0.0}]
     other = torch.optim.AdamW(split, lr=0.01, **KINDS[kind])
     groups = model.parameters() if one_group else [{"params": weights(model)}, {"params": biases(model)}]
     optimizer = base(groups, lr=0.01, weight_decay=0.0, **KINDS[kind])
     ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode="decoupled")
-    native = base is torch.optim.AdamW and not one_group
-    assert optimizer.param_groups[0]["weight_decay"] == (0.1 if native else 0.0)
     steps(model, optimizer, 8)
     steps(twin, other, 8)
     assert equal(model.parameters(), twin.parameters())

@@ -1,13 +1,15 @@
 """Penalties: immutable objects with a value, a gradient and, where one is known, a proximal operator."""
 
+from ridgeline.penalties._constraint import MaxNorm as MaxNorm
+from ridgeline.penalties._conventions import CONVENTIONS as CONVENTIONS
+from ridgeline.penalties._convert import convert as convert
 from ridgeline.penalties._group import GroupLasso as GroupLasso
-from ridgeline.penalties._group import MaxNorm as MaxNorm
 from ridgeline.penalties._group import Norm as Norm
 from ridgeline.penalties._protocol import Penalty as Penalty
+from ridgeline.penalties._reference import L2SP as L2SP
 from ridgeline.penalties._schedule import Schedule as Schedule
 from ridgeline.penalties._separable import L1 as L1
 from ridgeline.penalties._separable import L2 as L2
-from ridgeline.penalties._separable import L2SP as L2SP
 from ridgeline.penalties._separable import ElasticNet as ElasticNet
 from ridgeline.penalties._spectral import Nuclear as Nuclear
 from ridgeline.penalties._spectral import Orthogonal as Orthogonal

@@ -1,6 +1,6 @@
 """What the rest of Ridgeline asks of a penalty, and how penalties are added."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -39,3 +39,8 @@ class Addable:
             return NotImplemented
         assert isinstance(self, Penalty)
         return Sum((self, other))
+
+    def __radd__(self, other: object) -> Self:
+        if other == 0 and isinstance(other, int):  # where sum() begins
+            return self
+        return NotImplemented

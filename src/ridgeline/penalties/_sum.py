@@ -1,13 +1,14 @@
 """Sums of penalties on the same tensor."""
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from ridgeline.penalties._protocol import Addable, Penalty
 from ridgeline.penalties._separable import ElasticNet, Separable
-from ridgeline.penalties._strength import lanes_of
+from ridgeline.penalties._strength import Strength, lanes_of
 
 _ORDER = ("absolute", "group", "constraint")
 
@@ -56,6 +57,17 @@ class Sum(Addable):
 
     def __hash__(self) -> int:
         return hash(self.parts)
+
+    def with_strength(self, strength: Strength) -> NoReturn:
+        """A sum has no strength of its own.
+
+        Raises:
+            TypeError: always, with the remedy.
+        """
+        raise TypeError(
+            f"{' + '.join(type(part).__name__ for part in self.parts)} has one strength a part, so "
+            f"with_strength({strength!r}) has no meaning; add parts with the strengths you want."
+        )
 
     def value(self, w: Tensor) -> Tensor:
         """Σ R_k(w), shape () or (lanes,), at least float32, differentiable."""

@@ -80,24 +80,21 @@ class Audit:
 def audit_of(
     assignments: Sequence[Assignment],
     optimizer: Optimizer | None,
-    native: Sequence[dict[str, Any]],
     clock: int,
-    first_lr: Callable[[dict[str, Any]], float | Tensor],
+    first_lr: Callable[[dict[str, Any]], float | Tensor] | None,
 ) -> Audit:
     """The audit of an assignment, with what the optimizer does to the same tensors.
 
     Args:
-        native: the groups whose weight_decay is ours.
-        first_lr: η₀ of a group, as mode "independent" reads it.
+        first_lr: η₀ of a group, as mode "independent" reads it; None without an optimizer.
     """
     groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
-    ours = {id(group) for group in native}
     rows = []
     for a in assignments:
         group = groups.get(id(a.parameter))
-        decay = float(group.get("weight_decay", 0)) if group is not None and id(group) not in ours else 0.0
+        decay = 0.0 if group is None else float(group.get("weight_decay", 0))
         row = _row(a, optimizer, group, decay, clock)
-        if group is not None:
+        if group is not None and first_lr is not None:
             row["effective_strength"] = _effective(a, optimizer, group, row["strength"], first_lr)
         rows.append(row)
     return Audit(rows)

@@ -7,10 +7,35 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.optim import LBFGS, Optimizer
 
-from ridgeline.penalties import L2
+from ridgeline.penalties import L1, ElasticNet
 from ridgeline.regularizer._metric import refusal
-from ridgeline.regularizer._term import Term, has_constraint, is_zero
-from ridgeline.select import Assignment
+from ridgeline.regularizer._term import Term, has_constraint, is_zero, parts_of
+from ridgeline.select import MODES, Assignment
+
+
+def check_mode(mode: object, metric: object) -> None:
+    """Refuse unknown words.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if mode not in MODES:
+        raise ValueError(f"regularize: mode is {mode!r}; allowed: {', '.join(map(repr, MODES))}.")
+    if metric not in ("optimizer", "euclidean"):
+        raise ValueError(f"regularize: metric is {metric!r}; allowed: 'optimizer', 'euclidean'.")
+
+
+def check_compile(terms: Sequence[Term]) -> None:
+    """Refuse to compile nothing.
+
+    Raises:
+        ValueError: where no term has a pass that is worth compiling.
+    """
+    if not any(isinstance(part, (L1, ElasticNet)) for t in terms for part in parts_of(t.penalty)):
+        raise ValueError(
+            "regularize: compile=True has no effect here: only L1 and elastic net have passes that gain by it; "
+            "leave it out."
+        )
 
 
 def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> None:
@@ -38,13 +63,8 @@ def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> Non
             )
 
 
-def check_optimizer(
-    optimizer: Optimizer | None, terms: Sequence[Term], metric: str, given: frozenset[float] = frozenset()
-) -> None:
+def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:
     """Refuse an optimizer that the terms' modes cannot work with.
-
-    Args:
-        given: weight decay that is ours: a copy of the optimizer keeps it.
 
     Raises:
         ValueError: where the optimizer is missing, lacks a parameter, decays by itself, or has no known
@@ -68,8 +88,7 @@ def check_optimizer(
     for term in terms:
         for p in term.parameters():
             decay = held[id(p)].get("weight_decay", 0) if id(p) in held else 0
-            ours = decay in given and type(term.penalty) is L2 and decay == term.penalty.strength
-            if decay and not ours and not is_zero(term.penalty):
+            if decay and not is_zero(term.penalty):
                 raise ValueError(
                     f"the optimizer decays {term.name} by itself (weight_decay={float(decay):g}), on top of the "
                     f"penalty; build it with weight_decay=0, and load its state after regularize()."

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import _kernels as kernels
@@ -20,15 +19,18 @@ from ridgeline.regularizer import _kernels as kernels
 _WILL_EXECUTE: Callable[[Any], bool] | None = getattr(torch._C, "_will_engine_execute_node", None)
 
 
-def penalty_in_graph(pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[[], None]) -> Tensor:
+def penalty_in_graph(
+    pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[[], None], compiled: bool = False
+) -> Tensor:
     """Σ R(w) over the pairs, shape () or (lanes,), differentiable.
 
     Args:
         reached: called whenever a backward pass goes through the penalty.
+        compiled: by compiled passes where there are some.
     """
     tensors = [w for _, w in pairs]
     if not torch.is_grad_enabled():
-        return total(pairs)
+        return total(pairs, compiled)
     if _ordinary_graph(tensors):
         found = torch.stack(
             [penalty.value(w).float() if w.element_size() < 4 else penalty.value(w) for penalty, w in pairs]
@@ -39,14 +41,14 @@ def penalty_in_graph(pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[
             found.register_hook(lambda _: reached())
         return found
     apply: Callable[..., Tensor] = _Penalty.apply
-    return apply([penalty for penalty, _ in pairs], reached, *tensors)
+    return apply([penalty for penalty, _ in pairs], reached, compiled, *tensors)
 
 
-def total(pairs: Sequence[tuple[Penalty, Tensor]]) -> Tensor:
+def total(pairs: Sequence[tuple[Penalty, Tensor]], compiled: bool = False) -> Tensor:
     """Σ R(w) without a graph."""
     found: Tensor | None = None
     for penalty, w in pairs:
-        value = kernels.value(penalty, w)
+        value = kernels.value(penalty, w, compiled)
         found = value if found is None else found.to(value.device) + value
     assert found is not None
     return found
@@ -68,11 +70,11 @@ class _Penalty(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, penalties: list[Penalty], reached: Callable[[], None], *weights: Tensor
+        ctx: Any, penalties: list[Penalty], reached: Callable[[], None], compiled: bool, *weights: Tensor
     ) -> Tensor:
         ctx.save_for_backward(*weights)
-        ctx.penalties, ctx.reached, ctx.leaves = penalties, reached, weights  # type: ignore[attr-defined]  # free slots
-        return total(list(zip(penalties, weights, strict=True)))
+        ctx.penalties, ctx.reached, ctx.compiled, ctx.leaves = penalties, reached, compiled, weights
+        return total(list(zip(penalties, weights, strict=True)), compiled)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -83,11 +85,11 @@ class _Penalty(torch.autograd.Function):
         weights: tuple[Tensor, ...] = ctx.leaves
         if torch.is_grad_enabled() or upstream.ndim:  # create_graph, or lanes: differentiable gradients
             grads = [_ordinary(p, w, upstream) for p, w in zip(ctx.penalties, weights, strict=True)]
-            return (None, None, *grads)
+            return (None, None, None, *grads)
         found: list[Tensor | None] = []
         later: list[tuple[Penalty, Tensor]] = []
         for place, (penalty, w) in enumerate(zip(ctx.penalties, weights, strict=True)):
-            if not ctx.needs_input_grad[place + 2]:
+            if not ctx.needs_input_grad[place + 3]:
                 found.append(None)
             elif _deferrable(w):
                 later.append((penalty, w))
@@ -95,8 +97,8 @@ class _Penalty(torch.autograd.Function):
             else:
                 found.append(_ordinary(penalty, w, upstream))
         if later:
-            _add_after_pass(later, upstream)
-        return (None, None, *found)
+            _add_after_pass(later, upstream, ctx.compiled)
+        return (None, None, None, *found)
 
 
 def _ordinary(penalty: Penalty, w: Tensor, upstream: Tensor) -> Tensor:
@@ -119,7 +121,7 @@ def _deferrable(w: Tensor) -> bool:
         return False
 
 
-def _add_after_pass(later: Sequence[tuple[Penalty, Tensor]], upstream: Tensor) -> None:
+def _add_after_pass(later: Sequence[tuple[Penalty, Tensor]], upstream: Tensor, compiled: bool) -> None:
     queue = torch.autograd.Variable._execution_engine.queue_callback
     factor = kernels.fold(upstream.detach())
 
@@ -128,7 +130,7 @@ def _add_after_pass(later: Sequence[tuple[Penalty, Tensor]], upstream: Tensor) -
             if w.grad is None:
                 w.grad = _ordinary(penalty, w, upstream.detach())
             else:
-                kernels.add_gradient(w.grad, penalty, w, factor)
+                kernels.add_gradient(w.grad, penalty, w, factor, compiled)
 
     # Queued twice over: a wrapper for data parallelism queues its own averaging during the pass, after
     # us, and the penalty belongs behind that average.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
+from ridgeline.regularizer import _compiled as fused
 from ridgeline.regularizer._scratch import CHUNK, most, scratch
 
 Factor: TypeAlias = float | Tensor
@@ -67,15 +68,22 @@ def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:
 
 
 @torch.no_grad()
-def value(penalty: Penalty, w: Tensor) -> Tensor:
-    """R(w), shape () or (lanes,), at least float32, without a graph."""
+def value(penalty: Penalty, w: Tensor, compiled: bool = False) -> Tensor:
+    """R(w), shape () or (lanes,), at least float32, without a graph.
+
+    Args:
+        compiled: in one compiled pass where there is one.
+    """
     if isinstance(penalty, Sum):
-        return torch.stack([value(part, w) for part in penalty.parts]).sum(0)
+        return torch.stack([value(part, w, compiled) for part in penalty.parts]).sum(0)
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
             return 0.5 * c * _squares(w)
-        return c * _mixed(w, l1_share(penalty))
+        lines, ratio = flat(w.detach()) if compiled else None, l1_share(penalty)
+        if lines is not None and fused.fits(lines):
+            return c * fused.mixed(lines[0], ratio, 0.5 * (1.0 - ratio))
+        return c * _mixed(w, ratio)
     return penalty.value(w)
 
 
@@ -105,8 +113,14 @@ def _mixed(w: Tensor, ratio: float) -> Tensor:
 
 
 @torch.no_grad()
-def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1.0) -> None:
-    """target += factor · ∇R(w), in place; target may be w itself."""
+def add_gradient(
+    target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1.0, compiled: bool = False
+) -> None:
+    """target += factor · ∇R(w), in place; target may be w itself.
+
+    Args:
+        compiled: in one compiled pass where there is one.
+    """
     factor = fold(factor)
     if isinstance(penalty, MaxNorm):
         return
@@ -115,7 +129,7 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
             accumulate(target, penalty.gradient(w), factor)
         else:
             for part in penalty.parts:
-                add_gradient(target, part, w, factor)
+                add_gradient(target, part, w, factor, compiled)
         return
     if isinstance(penalty, L2) and plain(penalty):
         step = factor * penalty.per_element(w)
@@ -124,7 +138,7 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
         else:
             accumulate(target, w, fold(step))
     elif isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
-        _add_signs(target, penalty, w, factor)
+        _add_signs(target, penalty, w, factor, compiled)
     elif isinstance(penalty, (GroupLasso, Norm)) and getattr(penalty, "p", 2) == 2:
         # ∇R = w · (one number a group): no temporary of the tensor's size
         target.addcmul_(w, (_group_scale(penalty, w) * factor).to(w.dtype))
@@ -132,9 +146,13 @@ def add_gradient(target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1
         accumulate(target, penalty.gradient(w), factor)
 
 
-def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor) -> None:
+def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor, compiled: bool) -> None:
     step = factor * coefficient(penalty, w)
     ratio = l1_share(penalty)
+    lines = flat(target.detach(), w.detach()) if compiled and target.dtype == w.dtype else None
+    if lines is not None and fused.fits(lines):
+        fused.add_slopes(lines[0], lines[1], step * ratio, step * (1.0 - ratio))
+        return
     for goal, block in blocks(target, w):
         out = scratch(block)
         torch.sign(block, out=out)

@@ -73,7 +73,9 @@ def optimizer_step(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> St
 def _over_root(lr: Factor, eps: float, correction: Factor) -> ElementStep:
     """v ↦ η/(√(v/c) + ε) = η√c/(√v + ε√c)."""
     root_c = correction**0.5
-    return ElementStep(lambda v: torch.sqrt(v, out=scratch(v)).add_(eps * root_c), lr * root_c)
+    shift = eps * root_c
+    plain = shift if isinstance(shift, float) else None
+    return ElementStep(lambda v: torch.sqrt(v, out=scratch(v)).add_(shift), lr * root_c, plain)
 
 
 def _over_deviation(lr: Factor, eps: float) -> ElementStep:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
-from ridgeline.regularizer._kernels import Factor, blocks, coefficient, l1_share, plain
+from ridgeline.regularizer import _compiled as fused
+from ridgeline.regularizer._kernels import Factor, blocks, coefficient, flat, l1_share, plain
 from ridgeline.regularizer._scratch import CHUNK
 
 
@@ -18,10 +19,12 @@ class ElementStep:
     Attributes:
         root: (*state) -> the denominator, in the scratch memory or a tensor of its own.
         top: the numerator.
+        eps: where root is √v + ε of one tensor of state, that ε: a compiled pass needs no more.
     """
 
     root: Callable[..., Tensor]
     top: Factor
+    eps: float | None = None
 
     def __call__(self, *state: Tensor) -> Tensor:
         """1/H."""
@@ -31,16 +34,21 @@ class ElementStep:
 
 @torch.no_grad()
 def apply_prox(
-    penalty: Penalty, w: Tensor, step: Factor | Callable[..., Tensor], state: tuple[Tensor, ...] = ()
+    penalty: Penalty,
+    w: Tensor,
+    step: Factor | Callable[..., Tensor],
+    state: tuple[Tensor, ...] = (),
+    compiled: bool = False,
 ) -> None:
     """w ← prox(w), in place.
 
     Args:
         step: one number, or a function of the same piece of each tensor in `state` that gives one step an
             element; pieces keep the temporaries small.
+        compiled: in one compiled pass where there is one.
     """
     if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and _scaled(penalty, w, step):
-        _lasso_pass(penalty, w, step, state)
+        _lasso_pass(penalty, w, step, state, compiled)
         return
     for block, *rest in _separate(penalty, w, state):
         given = step(*rest) if callable(step) else step
@@ -56,12 +64,20 @@ def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
     return numbers and plain(penalty) and penalty.reduction == "sum" and w.element_size() >= 4
 
 
-def _lasso_pass(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: tuple[Tensor, ...]) -> None:
+def _lasso_pass(
+    penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: tuple[Tensor, ...], compiled: bool
+) -> None:
     """u = S(H w, λρ)/(H + λ(1 − ρ)), S the soft threshold, with both sides of H = root/top times top."""
     strength, top = coefficient(penalty, w), step.top
     assert isinstance(strength, float)
     assert isinstance(top, float)
     ratio = l1_share(penalty)
+    if compiled and step.eps is not None and all(s.dtype == w.dtype for s in state):
+        lines = flat(w.detach(), *state)
+        if lines is not None and fused.fits(lines):
+            pull = strength * top
+            fused.shrink(lines[0], lines[1], step.eps, pull * ratio, pull * (1.0 - ratio))
+            return
     for block, *rest in blocks(w, *state):
         root = step.root(*rest)
         block.mul_(root)

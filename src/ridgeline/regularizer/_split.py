@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
+from torch.optim import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from ridgeline.penalties import L1, L2, ElasticNet
 from ridgeline.regularizer._term import Term
 
 # Their `weight_decay` is g ← g + λw before the rule, or w ← w − ηλw where the group says so.
-_KNOWN = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Adamax, Adadelta)
+_KNOWN = (SGD, ASGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Adamax, Adadelta)
 
 _ORIGIN = "_ridgeline_origin"
 

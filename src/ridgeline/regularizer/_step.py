@@ -1,6 +1,7 @@
 """What happens around `optimizer.step()`: the modes coupled, decoupled, independent and proximal."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,14 +49,14 @@ def skipped(optimizer: Optimizer) -> bool:
 
 
 @torch.no_grad()
-def add_coupled(optimizer: Optimizer, found: Members, step: int) -> None:
+def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: bool = False) -> None:
     """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
     scale = getattr(optimizer, "grad_scale", None)
     factor: Factor = 1.0 if scale is None else kernels.fold(scale)
     for term, group, p in _touched(found):
         assert p.grad is not None
         sign = -1.0 if group.get("maximize") else 1.0
-        kernels.add_gradient(p.grad, term.at(step), p, factor * sign)
+        kernels.add_gradient(p.grad, term.at(step), p, factor * sign, compiled)
 
 
 def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) -> None:
@@ -77,7 +78,11 @@ def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) ->
 
 @torch.no_grad()
 def decay(
-    optimizer: Optimizer, found: Members, step: int, first_lr: Callable[[dict[str, Any]], Factor]
+    optimizer: Optimizer,
+    found: Members,
+    step: int,
+    first_lr: Callable[[dict[str, Any]], Factor],
+    compiled: bool = False,
 ) -> None:
     """w ← w − η ∇R (decoupled), w ← w − (η/η₀) ∇R (independent)."""
     applied = _applied(optimizer)
@@ -85,11 +90,11 @@ def decay(
         rate: Factor = learning_rate(group)
         if term.mode == "independent":
             rate = rate / first_lr(group)
-        kernels.add_gradient(p, term.at(step), p, kernels.fold(-(rate * applied)))
+        kernels.add_gradient(p, term.at(step), p, kernels.fold(-(rate * applied)), compiled)
 
 
 @torch.no_grad()
-def prox(optimizer: Optimizer, found: Members, step: int, metric: str) -> None:
+def prox(optimizer: Optimizer, found: Members, step: int, metric: str, compiled: bool = False) -> None:
     """w ← argmin_u R(u) + ½(u − w)ᵀH(u − w), constraints last."""
     applied = _applied(optimizer)
     if isinstance(applied, float) and applied == 0.0:
@@ -104,12 +109,12 @@ def prox(optimizer: Optimizer, found: Members, step: int, metric: str) -> None:
         size, state = euclidean(group) if metric == "euclidean" else optimizer_step(optimizer, group, p)
         if isinstance(applied, Tensor):  # on a GPU: a step of 0 leaves the weights as they are
             size = _masked(size, applied)
-        apply_prox(penalty, p, size, state)
+        apply_prox(penalty, p, size, state, compiled)
 
 
 def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep:
     if isinstance(size, ElementStep):
-        return ElementStep(size.root, size.top * applied)
+        return replace(size, top=size.top * applied)
     return size * applied
 
 

@@ -1,0 +1,149 @@
+"""The hooks on one optimizer's step, in which penalties act: before it, around its closure, after it."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ridgeline.regularizer import _step as steps
+from ridgeline.regularizer._in_loss import total
+from ridgeline.regularizer._kernels import Factor, fold
+from ridgeline.regularizer._split import natively, split
+from ridgeline.regularizer._term import Term, has_constraint, is_zero, scheduled
+
+
+@dataclass
+class Clock:
+    """How many updates the strength schedules have seen."""
+
+    step: int = 0
+
+
+class StepHooks:
+    """Penalties in the step of one optimizer.
+
+    Args:
+        terms: all of them; those of mode "loss" act here by their constraints only.
+        metric: of mode "proximal".
+        compiled: whether passes are compiled.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, terms: Sequence[Term], clock: Clock, metric: str, compiled: bool
+    ) -> None:
+        self.optimizer, self._clock, self._metric, self._compiled = optimizer, clock, metric, compiled
+        self.take(terms)
+        self._whole: list[dict[str, Any]] | None = None
+        self._first_lr: list[Factor] = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before),
+            optimizer.register_step_post_hook(self._after),
+            optimizer.register_load_state_dict_post_hook(self._loaded),
+            optimizer.register_state_dict_pre_hook(lambda _: self._join()),  # after a step that raised
+        ]
+
+    def take(self, terms: Sequence[Term]) -> None:
+        """Act for these terms from now on."""
+        acting = [t for t in terms if not is_zero(t.penalty)]
+        self._coupled = [t for t in acting if t.mode == "coupled"]
+        self._effective = [t for t in acting if t.effective]
+        self._by_id = {id(t.parameter): t for t in acting if not t.effective}
+        self._by_hook = self._by_id
+        self._scheduled = any(scheduled(t.penalty) for t in terms)
+
+    def alive(self) -> bool:
+        """Whether the optimizer still calls these hooks, where they have anything to do."""
+        return not self._by_id or self._handles[0].id in self.optimizer._optimizer_step_pre_hooks
+
+    def remove(self) -> None:
+        """Leave the optimizer as it was."""
+        self._join()
+        for handle in self._handles:
+            handle.remove()
+
+    def initial_lr(self, group: dict[str, Any]) -> Factor:
+        """η₀ of a group: its initial_lr, else its learning rate when the hooks were attached."""
+        if "initial_lr" in group:
+            return fold(group["initial_lr"])
+        place = next(i for i, g in enumerate(self.optimizer.param_groups) if g is group)
+        return self._first_lr[min(place, len(self._first_lr) - 1)]
+
+    def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        self._split(optimizer)
+        closure = steps.closure_of(args, kwargs)
+        if closure is not None:
+            return steps.with_closure(args, kwargs, self._around(optimizer, closure))
+        self._act_before(optimizer)
+        return None
+
+    def _split(self, optimizer: Optimizer) -> None:
+        """Hand plain L2 to the optimizer's own weight decay for this step; the rest is for the hook."""
+        self._join()
+        self._by_hook = dict(self._by_id)
+        if torch.compiler.is_compiling():
+            return
+        decayed = {id(p) for g in optimizer.param_groups if g.get("weight_decay") for p in g["params"]}
+        inside: dict[int, tuple[float, str]] = {}
+        for key, term in self._by_id.items():
+            taken = None if key in decayed else natively(optimizer, term, self._clock.step)
+            if taken is not None:
+                strength, rest = taken
+                inside[key] = (strength, term.mode)
+                del self._by_hook[key]
+                if rest is not None:
+                    self._by_hook[key] = rest
+        if inside:
+            self._whole = split(optimizer, inside)
+
+    def _join(self) -> None:
+        """Give the optimizer its own groups back; also after a step that raised."""
+        if self._whole is not None:
+            self.optimizer.param_groups = self._whole
+        self._whole = None
+
+    def _around(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """The closure as the optimizer calls it: the loss with R, gradients with ∇R."""
+
+        def wrapped() -> Any:
+            with torch.enable_grad():
+                loss = closure()
+            self._act_before(optimizer)
+            pairs = [(t.at(self._clock.step), t.tensor()) for t in self._coupled]
+            if not pairs or loss is None:
+                return loss
+            with torch.no_grad():
+                return loss + total(pairs, self._compiled)
+
+        return wrapped
+
+    def _act_before(self, optimizer: Optimizer) -> None:
+        found, now, compiled = steps.members(optimizer, self._by_hook), self._clock.step, self._compiled
+        steps.add_coupled(optimizer, [m for m in found if m[0].mode == "coupled"], now, compiled)
+        steps.add_coupled_effective(optimizer, self._effective, now)
+        decayed = [m for m in found if m[0].mode in ("decoupled", "independent")]
+        steps.decay(optimizer, decayed, now, self.initial_lr, compiled)
+
+    def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._join()
+        late = {k: t for k, t in self._by_id.items() if t.mode == "proximal" or has_constraint(t.penalty)}
+        steps.prox(optimizer, steps.members(optimizer, late), self._clock.step, self._metric, self._compiled)
+        self._clock.step += not (self._scheduled and steps.skipped(optimizer))
+
+    def _loaded(self, optimizer: Optimizer) -> None:
+        """A loaded state may bring weight decay of its own, on top of the penalty: it is set back to 0."""
+        brought: set[float] = set()
+        for group in optimizer.param_groups:
+            decay = group.get("weight_decay", 0)
+            if decay and any(id(p) in self._by_id for p in group["params"]):
+                brought.add(float(decay))
+                group["weight_decay"] = 0.0 * decay if isinstance(decay, Tensor) else 0.0
+        if brought:
+            warnings.warn(
+                f"the loaded optimizer state decays penalised parameters by itself (weight_decay="
+                f"{', '.join(f'{d:g}' for d in sorted(brought))}); it was set to 0, the penalty acts instead.",
+                stacklevel=4,
+            )
