@@ -14,12 +14,21 @@ from tests.laws._table import NET_GROUP, PENALTIES, STRENGTHS, Array, Member
 from tests.laws.test_penalties import lanes, weights
 
 WITH_PROX = {n: m for n, m in PENALTIES.items() if m.make(1.0).has_prox}
-CASES = [
-    pytest.param(member, strength, id=f"{name}-{label}")
-    for name, member in WITH_PROX.items()
-    for label, strength in STRENGTHS.items()
-]
-every_case = pytest.mark.parametrize(("member", "strength"), CASES)
+
+
+def cases(members: dict[str, Member]) -> pytest.MarkDecorator:
+    """Each member with each strength."""
+    found = [
+        pytest.param(member, strength, id=f"{name}-{label}")
+        for name, member in members.items()
+        for label, strength in STRENGTHS.items()
+    ]
+    return pytest.mark.parametrize(("member", "strength"), found)
+
+
+every_case = cases(WITH_PROX)
+separable_case = cases({n: m for n, m in WITH_PROX.items() if m.separable})  # the others: jointly
+STEPS = [(n, kind) for n, m in WITH_PROX.items() for kind in ("number", "tensor")[: 1 + m.tensor_step]]
 
 
 def outside(rows: Array, limit: float) -> Array:
@@ -55,12 +64,10 @@ def argmin(f: Callable[[float], float], radius: float) -> float:
 
 
 @pytest.mark.parametrize("step", [0.1, 3.0])
-@every_case
+@separable_case
 def test_prox_of_single_weights_is_the_brute_force_argmin(
     member: Member, strength: Strength, step: float
 ) -> None:
-    if not member.separable:
-        pytest.skip("minimised jointly below")
     w, size = weights(), member.naive(np.ones(6), 1.0) / member.naive(np.ones(1), 1.0)
     prox = member.make(strength).prox(w, step)
     for (part, s), (found, _) in zip(lanes(w, strength), lanes(prox, strength), strict=True):
@@ -73,14 +80,11 @@ def test_prox_of_single_weights_is_the_brute_force_argmin(
             assert got == pytest.approx(argmin(f, max(abs(x), 1.0)), abs=1e-6 * (1 + abs(x)))
 
 
-@pytest.mark.parametrize("kind", ["number", "tensor"])
 @pytest.mark.parametrize("s", [0.05, 0.5])
-@pytest.mark.parametrize("name", WITH_PROX)
+@pytest.mark.parametrize(("name", "kind"), STEPS)
 def test_prox_is_the_joint_brute_force_argmin(name: str, s: float, kind: str) -> None:
     """No start finds a lower cost; the best found without knowing the answer lies beside it."""
     member = WITH_PROX[name]
-    if kind == "tensor" and not member.tensor_step:
-        pytest.skip("one number only")
     w = torch.tensor([[1.0, -0.6, 0.02], [0.15, 0.1, -0.2]], dtype=torch.float64)
     step: float | Tensor = 0.7
     if kind == "tensor":
