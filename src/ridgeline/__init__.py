@@ -14,6 +14,7 @@ from ridgeline.penalties import MaxNorm as MaxNorm
 from ridgeline.penalties import Norm as Norm
 from ridgeline.penalties import Nuclear as Nuclear
 from ridgeline.penalties import Orthogonal as Orthogonal
+from ridgeline.penalties import convert as convert
 from ridgeline.regularizer import Audit as Audit
 from ridgeline.regularizer import Regularizer as Regularizer
 from ridgeline.regularizer import assert_acting as assert_acting
@@ -55,6 +56,7 @@ __all__ = [
     "Splits",
     "Study",
     "assert_acting",
+    "convert",
     "load_study",
     "param_groups",
     "regularize",

@@ -40,15 +40,16 @@ def weights(dtype: torch.dtype, shape: tuple[int, ...] = SHAPES[0]) -> Tensor:
 @pytest.mark.parametrize("name", PENALTIES)
 def test_value_and_gradient(name: str, dtype: torch.dtype, shape: tuple[int, int]) -> None:
     penalty, w, tolerance = PENALTIES[name], weights(dtype, shape), TOLERANCE[dtype]
-    assert compiled.fits(kernels.flat(w))
-    value = kernels.value(penalty, w, compiled=True)
+    passes = compiled.Compiled()
+    assert passes.mixed(w, 1.0) is not None
+    value = kernels.value(penalty, w, passes)
     assert value.dtype == kernels.value(penalty, w).dtype
     torch.testing.assert_close(value, penalty.value(w), rtol=10 * tolerance, atol=0)
     for target in (torch.ones_like(w), w.clone()):
         expected = target + 0.5 * penalty.gradient(w)
         inside = w if torch.equal(target, w) else target
         source = target if inside is w else w
-        kernels.add_gradient(target, penalty, source, 0.5, compiled=True)
+        kernels.add_gradient(target, penalty, source, 0.5, passes)
         torch.testing.assert_close(target, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -90,6 +91,36 @@ def test_a_run_is_the_plain_run(name: str, mode: Mode, kind: str) -> None:
         torch.testing.assert_close(ours, plain, rtol=1e-8, atol=1e-11)
 
 
+def after_a_step() -> tuple[nn.Module, ridgeline.Regularizer]:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    reg = ridgeline.regularize(model, L1(0.01), optimizer=optimizer, mode="proximal", compile=True)
+    model(torch.ones(2, 40, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    return model, reg
+
+
+WRITES: dict[str, Any] = {
+    "nothing": lambda p: None,
+    "in place": lambda p: p.mul_(2.0),
+    "through data": lambda p: p.data.mul_(0.5),
+    "an average swapped in": lambda p: p.data.copy_(torch.ones_like(p)),
+    "other memory": lambda p: setattr(p, "data", torch.zeros_like(p)),
+    "the step's own numbers again": lambda p: p.copy_(p.clone()),
+}
+
+
+@pytest.mark.parametrize("how", WRITES)
+def test_the_value_is_that_of_the_weights_as_they_are(how: str) -> None:
+    """The step's pass keeps its sum; weights written since are read again."""
+    model, reg = after_a_step()
+    with torch.no_grad():
+        for p in model.parameters():
+            WRITES[how](p)
+    expected = sum(0.01 * w.detach().abs().sum() for n, w in model.named_parameters() if "weight" in n)
+    torch.testing.assert_close(reg.penalty(), expected, rtol=1e-12, atol=0)
+
+
 def test_nothing_to_compile_is_refused() -> None:
     with pytest.raises(ValueError, match=r"compile=True has no effect here: only L1 and elastic net"):
         ridgeline.regularize(network(), L2(0.1), compile=True)
@@ -99,7 +130,7 @@ def test_a_machine_without_a_compiler_is_told_at_once(monkeypatch: pytest.Monkey
     def broken(*_: Any) -> None:
         raise OSError("no compiler on this machine")
 
-    monkeypatch.setattr(compiled, "mixed", broken)
+    monkeypatch.setattr(compiled, "_kernel", broken)
     with pytest.raises(
         RuntimeError, match=r"does not work here \(no compiler on this machine\); install a C\+\+"
     ):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer import _pieces as pieces
 from ridgeline.regularizer import _prox_kernels as prox_kernels
 from ridgeline.regularizer._prox_kernels import ElementStep
 from tests.laws._table import PENALTIES
@@ -41,7 +42,7 @@ FOR = {"0-d": FLAT, "1-d": ONE, "1-d strided": ONE}
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes of 5 elements: none of the tensors here is a multiple."""
-    monkeypatch.setattr(kernels, "CHUNK", 5)
+    monkeypatch.setattr(pieces, "CHUNK", 5)
     monkeypatch.setattr(prox_kernels, "CHUNK", 5)
 
 

@@ -99,7 +99,16 @@ def test_the_light_import_test_can_fail() -> None:
 def test_public_names() -> None:
     assert set(ridgeline.__all__) == {
         *("L1", "L2", "L2SP", "ElasticNet", "GroupLasso", "MaxNorm", "Norm", "Nuclear", "Orthogonal"),
-        *("Audit", "Regularizer", "Rule", "assert_acting", "param_groups", "regularize", "schedules"),
+        *(
+            "Audit",
+            "Regularizer",
+            "Rule",
+            "assert_acting",
+            "convert",
+            "param_groups",
+            "regularize",
+            "schedules",
+        ),
         *("Results", "RidgelineError", "Splits", "Study", "load_study"),
     }
     for name in ridgeline.__all__:

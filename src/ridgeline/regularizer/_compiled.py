@@ -7,9 +7,14 @@ learning rate or strength compiles nothing anew.
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ridgeline.regularizer._pieces import flat
 
 Factor = float | Tensor
 
@@ -17,49 +22,110 @@ Factor = float | Tensor
 SMALLEST = 1 << 14
 
 
-def _mixed(w: Tensor, absolute: Tensor, quadratic: Tensor) -> Tensor:
-    """Σ a|w| + q w²."""
+def _mixed(w: Tensor, ratio: Tensor) -> Tensor:
+    """Σ ρ|w| + ½(1 − ρ)w²."""
     x = w.to(torch.promote_types(w.dtype, torch.float32))
-    return (absolute * x.abs() + quadratic * x.square()).sum()
+    return (ratio * x.abs() + (0.5 - 0.5 * ratio) * x.square()).sum()
 
 
-def _add_slopes(target: Tensor, w: Tensor, absolute: Tensor, quadratic: Tensor) -> None:
-    """target += a sign(w) + q w."""
-    target.add_(absolute * w.sign() + quadratic * w)
+def _add_slopes(target: Tensor, w: Tensor, factor: Tensor, ratio: Tensor) -> None:
+    """target += c (ρ sign(w) + (1 − ρ)w)."""
+    target.add_(factor * (ratio * w.sign() + (1.0 - ratio) * w))
 
 
-def _shrink(w: Tensor, second: Tensor, eps: Tensor, absolute: Tensor, quadratic: Tensor) -> None:
-    """w ← S(w, a/r)/(1 + q/r), r = √second + ε, S the soft threshold."""
+def _shrink(w: Tensor, second: Tensor, eps: Tensor, pull: Tensor, ratio: Tensor) -> Tensor:
+    """w ← S(rw, cρ)/(r + c(1 − ρ)), r = √second + ε, S the soft threshold; the sum of `_mixed` after it."""
     root = second.sqrt() + eps
-    small = torch.clamp_min(w.abs() - absolute / root, 0.0)
-    w.copy_(torch.copysign(small, w) * (root / (root + quadratic)))
+    small = torch.clamp_min(w.abs() * root - pull * ratio, 0.0)
+    shrunk = torch.copysign(small / (root + pull * (1.0 - ratio)), w)  # one division: it is what costs
+    w.copy_(shrunk)
+    return _mixed(shrunk, ratio)
 
 
 @cache
-def _kernel(pass_: Callable[..., object]) -> Callable[..., object]:
-    return torch.compile(pass_, dynamic=True, fullgraph=True)
+def _kernel(passing: Callable[..., object]) -> Callable[..., object]:
+    return torch.compile(passing, dynamic=True, fullgraph=True)
 
 
-def fits(lines: tuple[Tensor, ...] | None) -> bool:
-    """Whether a compiled pass takes these tensors, flat over their own memory, and is worth its call."""
-    return lines is not None and lines[0].numel() >= SMALLEST and not torch.compiler.is_compiling()
+class _Kept(NamedTuple):
+    """A sum that a pass took of the weights as it wrote them, and what they looked like then."""
+
+    ratio: float
+    total: Tensor
+    version: int
+    address: int
+    sample: Tensor
+
+    def still_of(self, w: Tensor, line: Tensor) -> bool:
+        """Whether the weights were not written since; .data leaves the version, so some are compared."""
+        same = (self.version, self.address) == (w._version, w.data_ptr())
+        return same and torch.equal(self.sample, _sample(line))
 
 
-def mixed(w: Tensor, absolute: float, quadratic: float) -> Tensor:
-    """Σ a|w| + q w² of a flat tensor."""
-    found = _kernel(_mixed)(w, _number(absolute, w), _number(quadratic, w))
-    assert isinstance(found, Tensor)
-    return found
+class Compiled:
+    """The compiled passes of one regularizer. Each answers None (or False) where the eager one must do it."""
+
+    def __init__(self) -> None:
+        self._kept = WeakTensorKeyDictionary()
+
+    def mixed(self, w: Tensor, ratio: float) -> Tensor | None:
+        """Σ ρ|w| + ½(1 − ρ)w², shape (), at least float32."""
+        found = _lines(w)
+        if found is None:
+            return None
+        kept: _Kept | None = self._kept.get(w)
+        if kept is not None and kept.ratio == ratio and kept.still_of(w, found[0]):
+            return kept.total
+        total: Tensor = _run(_mixed, found, ratio)
+        return total
+
+    def add_slopes(self, target: Tensor, w: Tensor, factor: Factor, ratio: float) -> bool:
+        """target += c (ρ sign(w) + (1 − ρ)w); target may be w."""
+        found = _lines(target, w)
+        if found is None:
+            return False
+        _run(_add_slopes, found, factor, ratio)
+        increment_version(target)
+        return True
+
+    def shrink(self, w: Tensor, second: Tensor, eps: float, pull: float, ratio: float) -> bool:
+        """w ← S(rw, cρ)/(r + c(1 − ρ)), r = √second + ε, S the soft threshold."""
+        found = _lines(w, second)
+        if found is None:
+            return False
+        total: Tensor = _run(_shrink, found, eps, pull, ratio)
+        increment_version(w)
+        if w.device.type == "cpu":  # comparing samples would wait for a GPU
+            self._kept[w] = _Kept(ratio, total, w._version, w.data_ptr(), _sample(found[0]).clone())
+        return True
 
 
-def add_slopes(target: Tensor, w: Tensor, absolute: Factor, quadratic: Factor) -> None:
-    """target += a sign(w) + q w, flat tensors; target may be w."""
-    _kernel(_add_slopes)(target, w, _number(absolute, w), _number(quadratic, w))
+def _sample(line: Tensor) -> Tensor:
+    return line[:: max(line.numel() // 64, 1)]
 
 
-def shrink(w: Tensor, second: Tensor, eps: float, absolute: float, quadratic: float) -> None:
-    """w ← S(w, a/r)/(1 + q/r), r = √second + ε, flat tensors."""
-    _kernel(_shrink)(w, second, *(_number(x, w) for x in (eps, absolute, quadratic)))
+def _lines(*tensors: Tensor) -> tuple[Tensor, ...] | None:
+    """The tensors as lines of memory, where a compiled pass takes them and is worth its call."""
+    first = tensors[0]
+    if first.numel() < SMALLEST or torch.compiler.is_compiling():
+        return None
+    if any(t.dtype != first.dtype or type(t.data) is not Tensor for t in tensors) or flat(*tensors) is None:
+        return None
+    # Not views, on whose bases the compiler would specialise; one for a tensor that is given twice.
+    made = {id(t): _line(t) for t in tensors}
+    return tuple(made[id(t)] for t in tensors)
+
+
+@torch.no_grad()
+def _line(t: Tensor) -> Tensor:
+    return torch.empty(0, dtype=t.dtype, device=t.device).set_(
+        t.untyped_storage(), t.storage_offset(), (t.numel(),), (1,)
+    )
+
+
+@torch.no_grad()
+def _run(passing: Callable[..., object], lines: Sequence[Tensor], *numbers: Factor) -> Any:
+    return _kernel(passing)(*lines, *(_number(x, lines[0]) for x in numbers))
 
 
 def _number(x: Factor, like: Tensor) -> Tensor:
@@ -75,14 +141,16 @@ def compile_now(weights: Sequence[Tensor]) -> None:
     Raises:
         RuntimeError: where torch.compile cannot work, with its reason.
     """
+    passes = Compiled()
     for dtype, device in sorted({(w.dtype, w.device) for w in weights}, key=str):
         w = torch.zeros(SMALLEST, dtype=dtype, device=device)
         try:
-            with torch.no_grad(), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of torch's compiler about torch itself
-                mixed(w, 1.0, 1.0)
-                add_slopes(torch.zeros_like(w), w, 1.0, 1.0)
-                shrink(w, torch.ones_like(w), 1.0, 1.0, 1.0)
+                passes.mixed(w, 1.0)
+                passes.add_slopes(torch.zeros_like(w), w, 1.0, 1.0)
+                passes.add_slopes(w, w, 1.0, 1.0)
+                passes.shrink(w, torch.ones_like(w), 1.0, 1.0, 1.0)
         except Exception as error:  # the compiler's own, of many kinds
             inner = getattr(error, "inner_exception", error)
             reason = (str(inner).strip() or type(inner).__name__).splitlines()[0]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ridgeline.regularizer import _step as steps
+from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._in_loss import total
 from ridgeline.regularizer._kernels import Factor, fold
 from ridgeline.regularizer._split import natively, split
@@ -29,11 +30,16 @@ class StepHooks:
     Args:
         terms: all of them; those of mode "loss" act here by their constraints only.
         metric: of mode "proximal".
-        compiled: whether passes are compiled.
+        compiled: its passes, where they are.
     """
 
     def __init__(
-        self, optimizer: Optimizer, terms: Sequence[Term], clock: Clock, metric: str, compiled: bool
+        self,
+        optimizer: Optimizer,
+        terms: Sequence[Term],
+        clock: Clock,
+        metric: str,
+        compiled: Compiled | None,
     ) -> None:
         self.optimizer, self._clock, self._metric, self._compiled = optimizer, clock, metric, compiled
         self.take(terms)

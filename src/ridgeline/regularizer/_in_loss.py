@@ -15,12 +15,13 @@ from torch import Tensor
 
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer._compiled import Compiled
 
 _WILL_EXECUTE: Callable[[Any], bool] | None = getattr(torch._C, "_will_engine_execute_node", None)
 
 
 def penalty_in_graph(
-    pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[[], None], compiled: bool = False
+    pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[[], None], compiled: Compiled | None = None
 ) -> Tensor:
     """Σ R(w) over the pairs, shape () or (lanes,), differentiable.
 
@@ -44,7 +45,7 @@ def penalty_in_graph(
     return apply([penalty for penalty, _ in pairs], reached, compiled, *tensors)
 
 
-def total(pairs: Sequence[tuple[Penalty, Tensor]], compiled: bool = False) -> Tensor:
+def total(pairs: Sequence[tuple[Penalty, Tensor]], compiled: Compiled | None = None) -> Tensor:
     """Σ R(w) without a graph."""
     found: Tensor | None = None
     for penalty, w in pairs:
@@ -70,7 +71,11 @@ class _Penalty(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, penalties: list[Penalty], reached: Callable[[], None], compiled: bool, *weights: Tensor
+        ctx: Any,
+        penalties: list[Penalty],
+        reached: Callable[[], None],
+        compiled: Compiled | None,
+        *weights: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(*weights)
         ctx.penalties, ctx.reached, ctx.compiled, ctx.leaves = penalties, reached, compiled, weights
@@ -121,7 +126,9 @@ def _deferrable(w: Tensor) -> bool:
         return False
 
 
-def _add_after_pass(later: Sequence[tuple[Penalty, Tensor]], upstream: Tensor, compiled: bool) -> None:
+def _add_after_pass(
+    later: Sequence[tuple[Penalty, Tensor]], upstream: Tensor, compiled: Compiled | None
+) -> None:
     queue = torch.autograd.Variable._execution_engine.queue_callback
     factor = kernels.fold(upstream.detach())
 

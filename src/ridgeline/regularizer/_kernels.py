@@ -4,43 +4,17 @@ The formulas are those of the penalty objects, which are the oracle; what differ
 Allocating a tensor of signs of a 3 M parameter model costs several times the arithmetic.
 """
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
-from ridgeline.regularizer import _compiled as fused
-from ridgeline.regularizer._scratch import CHUNK, most, scratch
+from ridgeline.regularizer._compiled import Compiled
+from ridgeline.regularizer._pieces import blocks
+from ridgeline.regularizer._scratch import scratch
 
 Factor: TypeAlias = float | Tensor
-
-
-def flat(*tensors: Tensor) -> tuple[Tensor, ...] | None:
-    """Each tensor as one dimension over its own memory; None unless all are dense in the same order."""
-    first = tensors[0]
-    if all(t.is_contiguous() for t in tensors):
-        return tuple(t.view(-1) for t in tensors)
-    same = all(t.stride() == first.stride() and t.shape == first.shape for t in tensors)
-    if not same or not torch.ops.aten.is_non_overlapping_and_dense(first):
-        return None
-    return tuple(torch.as_strided(t, (t.numel(),), (1,), t.storage_offset()) for t in tensors)
-
-
-def blocks(*tensors: Tensor, share: int = 1) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut into the same pieces of at most CHUNK/share elements; whole where not dense alike."""
-    lines = flat(*tensors)
-    if lines is None:
-        yield tensors
-        return
-    n = lines[0].numel()
-    size = max(most(lines[0].dtype, CHUNK) // share, 1)
-    if n <= size:
-        yield lines
-        return
-    for start in range(0, n, size):
-        yield tuple(line[start : start + size] for line in lines)
 
 
 def fold(factor: Factor) -> Factor:
@@ -68,7 +42,7 @@ def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:
 
 
 @torch.no_grad()
-def value(penalty: Penalty, w: Tensor, compiled: bool = False) -> Tensor:
+def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tensor:
     """R(w), shape () or (lanes,), at least float32, without a graph.
 
     Args:
@@ -80,16 +54,15 @@ def value(penalty: Penalty, w: Tensor, compiled: bool = False) -> Tensor:
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
             return 0.5 * c * _squares(w)
-        lines, ratio = flat(w.detach()) if compiled else None, l1_share(penalty)
-        if lines is not None and fused.fits(lines):
-            return c * fused.mixed(lines[0], ratio, 0.5 * (1.0 - ratio))
-        return c * _mixed(w, ratio)
+        ratio = l1_share(penalty)
+        found = None if compiled is None else compiled.mixed(w, ratio)
+        return c * (_mixed(w, ratio) if found is None else found)
     return penalty.value(w)
 
 
 def _squares(w: Tensor) -> Tensor:
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
-    for (block,) in blocks(w):
+    for (block,) in blocks(w, share=0.125 if w.dtype == total.dtype else 1):  # larger, with no temporary
         line = block.reshape(-1).to(total.dtype)
         total += torch.dot(line, line)
     return total
@@ -114,7 +87,7 @@ def _mixed(w: Tensor, ratio: float) -> Tensor:
 
 @torch.no_grad()
 def add_gradient(
-    target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1.0, compiled: bool = False
+    target: Tensor, penalty: Penalty, w: Tensor, factor: Factor = 1.0, compiled: Compiled | None = None
 ) -> None:
     """target += factor · ∇R(w), in place; target may be w itself.
 
@@ -146,12 +119,12 @@ def add_gradient(
         accumulate(target, penalty.gradient(w), factor)
 
 
-def _add_signs(target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor, compiled: bool) -> None:
+def _add_signs(
+    target: Tensor, penalty: L1 | ElasticNet, w: Tensor, factor: Factor, compiled: Compiled | None
+) -> None:
     step = factor * coefficient(penalty, w)
     ratio = l1_share(penalty)
-    lines = flat(target.detach(), w.detach()) if compiled and target.dtype == w.dtype else None
-    if lines is not None and fused.fits(lines):
-        fused.add_slopes(lines[0], lines[1], step * ratio, step * (1.0 - ratio))
+    if compiled is not None and compiled.add_slopes(target, w, step, ratio):
         return
     for goal, block in blocks(target, w):
         out = scratch(block)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
-from ridgeline.regularizer import _compiled as fused
-from ridgeline.regularizer._kernels import Factor, blocks, coefficient, flat, l1_share, plain
+from ridgeline.regularizer._compiled import Compiled
+from ridgeline.regularizer._kernels import Factor, coefficient, l1_share, plain
+from ridgeline.regularizer._pieces import blocks
 from ridgeline.regularizer._scratch import CHUNK
 
 
@@ -38,7 +39,7 @@ def apply_prox(
     w: Tensor,
     step: Factor | Callable[..., Tensor],
     state: tuple[Tensor, ...] = (),
-    compiled: bool = False,
+    compiled: Compiled | None = None,
 ) -> None:
     """w ← prox(w), in place.
 
@@ -50,9 +51,21 @@ def apply_prox(
     if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and _scaled(penalty, w, step):
         _lasso_pass(penalty, w, step, state, compiled)
         return
+    if isinstance(step, float) and isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
+        pull = coefficient(penalty, w) * step
+        if isinstance(pull, float) and w.element_size() >= 4:
+            _uniform_pass(w, pull, l1_share(penalty))
+            return
     for block, *rest in _separate(penalty, w, state):
         given = step(*rest) if callable(step) else step
         block.copy_(penalty.prox(block, given))
+
+
+def _uniform_pass(w: Tensor, pull: float, ratio: float) -> None:
+    """u = S(w, cρ)/(1 + c(1 − ρ)) with one number c for all elements."""
+    torch.ops.aten.softshrink.out(w, pull * ratio, out=w)
+    if ratio < 1.0:
+        w.div_(1.0 + pull * (1.0 - ratio))
 
 
 def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
@@ -65,19 +78,22 @@ def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
 
 
 def _lasso_pass(
-    penalty: L1 | ElasticNet, w: Tensor, step: ElementStep, state: tuple[Tensor, ...], compiled: bool
+    penalty: L1 | ElasticNet,
+    w: Tensor,
+    step: ElementStep,
+    state: tuple[Tensor, ...],
+    compiled: Compiled | None,
 ) -> None:
     """u = S(H w, λρ)/(H + λ(1 − ρ)), S the soft threshold, with both sides of H = root/top times top."""
     strength, top = coefficient(penalty, w), step.top
     assert isinstance(strength, float)
     assert isinstance(top, float)
+    if strength == 0.0:  # multiplying and dividing again would round
+        return
     ratio = l1_share(penalty)
-    if compiled and step.eps is not None and all(s.dtype == w.dtype for s in state):
-        lines = flat(w.detach(), *state)
-        if lines is not None and fused.fits(lines):
-            pull = strength * top
-            fused.shrink(lines[0], lines[1], step.eps, pull * ratio, pull * (1.0 - ratio))
-            return
+    compiled = None if step.eps is None else compiled
+    if compiled is not None and compiled.shrink(w, state[0], step.eps or 0.0, strength * top, ratio):
+        return
     for block, *rest in blocks(w, *state):
         root = step.root(*rest)
         block.mul_(root)

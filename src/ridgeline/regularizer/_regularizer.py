@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer._audit import Audit, audit_of
 from ridgeline.regularizer._check import check_compile, check_model, check_optimizer
-from ridgeline.regularizer._compiled import compile_now
+from ridgeline.regularizer._compiled import Compiled, compile_now
 from ridgeline.regularizer._forgotten import Watch
 from ridgeline.regularizer._hooks import Clock, StepHooks
 from ridgeline.regularizer._in_loss import penalty_in_graph, total
@@ -47,7 +47,8 @@ class Regularizer:
         metric: Metric,
         compile: bool,  # noqa: A002 - torch's word for it
     ) -> None:
-        self._rules, self._mode, self._metric, self._compiled = rules, mode, metric, compile
+        self._rules, self._mode, self._metric = rules, mode, metric
+        self._compiled = Compiled() if compile else None
         self._clock, self._advanced = Clock(), False
         self._terms: list[Term] = []
         self._hooks: StepHooks | None = None
@@ -70,7 +71,7 @@ class Regularizer:
         terms = [restored(term_of(row), kept) for row in assignments if row.penalty is not None]
         check_model(assignments, terms)
         check_optimizer(optimizer, terms, self._metric)
-        if self._compiled:
+        if self._compiled is not None:
             check_compile(terms)
             compile_now([t.parameter for t in terms])
         self.remove()
@@ -99,6 +100,7 @@ class Regularizer:
         twin._model = copy.deepcopy(self._model, memo)
         twin._optimizer = copy.deepcopy(self._optimizer, memo)
         twin._clock = copy.copy(self._clock)
+        twin._compiled = None if self._compiled is None else Compiled()
         twin._hooks, twin._watch, twin._lost = None, Watch(set(), set(), None), True
         return twin
 

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ridgeline.penalties import MaxNorm, Sum
 from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
 from ridgeline.regularizer._prox_kernels import ElementStep, apply_prox
@@ -49,7 +50,7 @@ def skipped(optimizer: Optimizer) -> bool:
 
 
 @torch.no_grad()
-def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: bool = False) -> None:
+def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: Compiled | None = None) -> None:
     """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
     scale = getattr(optimizer, "grad_scale", None)
     factor: Factor = 1.0 if scale is None else kernels.fold(scale)
@@ -82,7 +83,7 @@ def decay(
     found: Members,
     step: int,
     first_lr: Callable[[dict[str, Any]], Factor],
-    compiled: bool = False,
+    compiled: Compiled | None = None,
 ) -> None:
     """w ← w − η ∇R (decoupled), w ← w − (η/η₀) ∇R (independent)."""
     applied = _applied(optimizer)
@@ -94,7 +95,9 @@ def decay(
 
 
 @torch.no_grad()
-def prox(optimizer: Optimizer, found: Members, step: int, metric: str, compiled: bool = False) -> None:
+def prox(
+    optimizer: Optimizer, found: Members, step: int, metric: str, compiled: Compiled | None = None
+) -> None:
     """w ← argmin_u R(u) + ½(u − w)ᵀH(u − w), constraints last."""
     applied = _applied(optimizer)
     if isinstance(applied, float) and applied == 0.0:
