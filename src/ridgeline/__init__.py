@@ -16,7 +16,9 @@ from ridgeline.penalties import Nuclear as Nuclear
 from ridgeline.penalties import Orthogonal as Orthogonal
 from ridgeline.penalties import convert as convert
 from ridgeline.regularizer import Audit as Audit
+from ridgeline.regularizer import Effect as Effect
 from ridgeline.regularizer import Regularizer as Regularizer
+from ridgeline.regularizer import Response as Response
 from ridgeline.regularizer import assert_acting as assert_acting
 from ridgeline.regularizer import param_groups as param_groups
 from ridgeline.regularizer import regularize as regularize
@@ -43,6 +45,7 @@ __all__ = [
     "L2",
     "L2SP",
     "Audit",
+    "Effect",
     "ElasticNet",
     "GroupLasso",
     "MaxNorm",
@@ -50,6 +53,7 @@ __all__ = [
     "Nuclear",
     "Orthogonal",
     "Regularizer",
+    "Response",
     "Results",
     "RidgelineError",
     "Rule",

@@ -101,6 +101,8 @@ def test_public_names() -> None:
         *("L1", "L2", "L2SP", "ElasticNet", "GroupLasso", "MaxNorm", "Norm", "Nuclear", "Orthogonal"),
         *(
             "Audit",
+            "Effect",
+            "Response",
             "Regularizer",
             "Rule",
             "assert_acting",

@@ -1,17 +1,18 @@
 """Commands about studies: run, plan, report, recipes."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ridgeline.cli._main import app
+from ridgeline.cli._named import settings_of
 from ridgeline.cli._progress import Bar
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.recipes import RECIPES
 from ridgeline.report import Results, terminal_table
-from ridgeline.study import Study, load_study, parse_yaml
+from ridgeline.study import Study, load_study
 
 Spec = Annotated[str, typer.Argument(help="A study's YAML file, or a recipe's name.")]
 Changes = Annotated[
@@ -121,12 +122,7 @@ def _study(spec: str, changes: list[str] | None, seeds: int | None) -> Study:
         raise RidgelineError(f"{spec} does not exist; check the path.")
     else:
         raise RidgelineError(f"no recipe is called {spec!r} and no file either; {nearest(spec, RECIPES)}")
-    settings: dict[str, Any] = {}
-    for change in changes or []:
-        key, equals, value = change.partition("=")
-        if not equals or not key:
-            raise RidgelineError(f"--set {change!r} is no key=value; write e.g. --set train.lr=1e-3.")
-        settings[key] = parse_yaml(value, f"--set {key}")
+    settings = settings_of(changes or [], "train.lr=1e-3")
     if seeds is not None:
         settings["seeds"] = seeds
     return study.with_changes(settings) if settings else study

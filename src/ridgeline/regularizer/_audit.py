@@ -1,35 +1,27 @@
 """The audit: the table of every parameter, penalised or not, by which rule, why, and what to look at."""
 
-import html
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer._table import Table
 from ridgeline.regularizer._term import is_zero, parts_of
 from ridgeline.select import Assignment, current
 
-_COLUMNS = ("parameter", "shape", "penalty", "strength", "mode", "why")
-
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Table):
     """Every parameter of a model with its rule, penalty, mode and reason.
 
     `rows` is a list of dicts with the keys name, shape, elements, penalised, penalty, strength,
-    effective_strength (where the optimizer changes it), mode, rule, reason, tied, denormals, flags. Prints
-    as a table; shows as HTML in a notebook.
+    effective_strength (where the optimizer changes it), mode, rule, reason, tied, denormals, flags (with
+    `sample`, scale invariance too). Prints as a table; shows as HTML in a notebook.
     """
-
-    rows: list[dict[str, Any]]
 
     @property
     def penalised_elements(self) -> int:
@@ -47,34 +39,32 @@ class Audit:
         share = self.penalised_elements / self.elements if self.elements else 0.0
         return f"{self.penalised_elements:,} of {self.elements:,} weights are penalised ({share:.1%})"
 
-    def _cells(self, row: dict[str, Any]) -> tuple[str, ...]:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns."""
+        return ("parameter", "shape", "penalty", "strength ", "mode", "why")
+
+    def cells(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """One row of the table."""
         strength = _shown(row["strength"])
         if row["effective_strength"] is not None:
             strength += f" (acts as {_shown(row['effective_strength'])})"
         why = "; ".join([str(row["reason"]), *row["flags"]])
         return (row["name"], row["shape"], row["penalty"] or "–", strength, row["mode"] or "–", why)
 
-    def __rich__(self) -> Table:
-        table = Table(title=self.title, title_justify="left")
-        for column in _COLUMNS:
-            table.add_column(column, justify="right" if column == "strength" else "left")
-        for row in self.rows:  # as Text: a rule such as /[0-9]/ is no markup
-            table.add_row(*map(Text, self._cells(row)), style="" if row["penalised"] else "dim")
-        return table
+    def quiet(self, row: dict[str, Any]) -> bool:
+        """Tensors that are not penalised stand back."""
+        return not row["penalised"]
 
-    def __str__(self) -> str:
-        buffer = io.StringIO()
-        Console(file=buffer, width=140).print(self)
-        return buffer.getvalue()
 
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in self._cells(row)) + "</tr>"
-            for row in self.rows
-        )
-        title = html.escape(self.title)
-        return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+_INVARIANT: dict[bool | None, list[str]] = {
+    True: [
+        "scale-invariant: doubling it leaves the output unchanged, as before a normalization layer; L2 here sets "
+        "the effective learning rate, not the capacity"
+    ],
+    False: [],
+    None: ["scale invariance undecided: two equal passes over the sample differ, or a changed one fails"],
+}
 
 
 def audit_of(
@@ -82,11 +72,13 @@ def audit_of(
     optimizer: Optimizer | None,
     clock: int,
     first_lr: Callable[[dict[str, Any]], float | Tensor] | None,
+    invariant: Mapping[str, bool | None],
 ) -> Audit:
     """The audit of an assignment, with what the optimizer does to the same tensors.
 
     Args:
         first_lr: η₀ of a group, as mode "independent" reads it; None without an optimizer.
+        invariant: by name, of the tensors that were probed: scale-invariant or not; None is undecided.
     """
     groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
     rows = []
@@ -94,6 +86,8 @@ def audit_of(
         group = groups.get(id(a.parameter))
         decay = 0.0 if group is None else float(group.get("weight_decay", 0))
         row = _row(a, optimizer, group, decay, clock)
+        if a.name in invariant:
+            row["flags"] += _INVARIANT[invariant[a.name]]
         if group is not None and first_lr is not None:
             row["effective_strength"] = _effective(a, optimizer, group, row["strength"], first_lr)
         rows.append(row)

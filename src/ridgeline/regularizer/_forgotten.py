@@ -30,6 +30,7 @@ class Watch:
     def __init__(self, in_loss: set[int], in_step: set[int], bound: Optimizer | None) -> None:
         self._in_loss, self._in_step, self._bound = in_loss, in_step, bound
         self._reached, self._said = False, False
+        self.paused = False
         self._stepped: set[int] = set()
         self.steps = 0  # of optimizers on parameters whose penalty belongs to the loss
         self._handles = _register(self) if in_loss or in_step else []
@@ -46,6 +47,8 @@ class Watch:
 
     def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Before any optimizer's step."""
+        if self.paused:
+            return
         if optimizer is not self._bound:
             self._check_same(optimizer)
         if closure_of(args, kwargs) is None:
@@ -53,6 +56,8 @@ class Watch:
 
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """After any optimizer's step; with a closure, the backward pass was inside."""
+        if self.paused:
+            return
         if closure_of(args, kwargs) is not None:
             self._check_used(optimizer)
         if any(id(p) in self._in_loss for group in optimizer.param_groups for p in group["params"]):

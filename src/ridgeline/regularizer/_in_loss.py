@@ -45,6 +45,7 @@ def penalty_in_graph(
     return apply([penalty for penalty, _ in pairs], reached, compiled, *tensors)
 
 
+@torch.no_grad()
 def total(pairs: Sequence[tuple[Penalty, Tensor]], compiled: Compiled | None = None) -> Tensor:
     """Σ R(w) without a graph."""
     found: Tensor | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._pieces import blocks
-from ridgeline.regularizer._scratch import scratch
+from ridgeline.regularizer._scratch import CHUNK, scratch
 
 Factor: TypeAlias = float | Tensor
 
@@ -41,9 +41,8 @@ def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:
     return fold(penalty.per_element(w))
 
 
-@torch.no_grad()
 def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tensor:
-    """R(w), shape () or (lanes,), at least float32, without a graph.
+    """R(w), shape () or (lanes,), at least float32; called without grad mode.
 
     Args:
         compiled: in one compiled pass where there is one.
@@ -53,7 +52,7 @@ def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tens
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
-            return 0.5 * c * _squares(w)
+            return _squares(w).mul_(0.5 * c)
         ratio = l1_share(penalty)
         found = None if compiled is None else compiled.mixed(w, ratio)
         return c * (_mixed(w, ratio) if found is None else found)
@@ -61,6 +60,9 @@ def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tens
 
 
 def _squares(w: Tensor) -> Tensor:
+    if w.numel() <= CHUNK and w.dtype in (torch.float32, torch.float64):
+        line = w.reshape(-1)
+        return torch.dot(line, line)
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
     for (block,) in blocks(w, share=0.125 if w.dtype == total.dtype else 1):  # larger, with no temporary
         line = block.reshape(-1).to(total.dtype)

@@ -6,8 +6,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer._attachment import Metric
 from ridgeline.regularizer._check import check_mode
-from ridgeline.regularizer._regularizer import Metric, Regularizer
+from ridgeline.regularizer._regularizer import Regularizer
 from ridgeline.select import Mode, Rule
 
 

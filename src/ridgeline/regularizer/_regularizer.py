@@ -1,130 +1,24 @@
-"""The Regularizer: penalties attached to one model and, where they act there, to its optimizer."""
+"""The Regularizer: what a person reads of penalties attached to their model, and asks of them."""
 
-import copy
-from collections.abc import Sequence
-from typing import Any, Literal, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from ridgeline.penalties import Penalty
+from ridgeline.regularizer._attachment import Attachment
 from ridgeline.regularizer._audit import Audit, audit_of
-from ridgeline.regularizer._check import check_compile, check_model, check_optimizer
-from ridgeline.regularizer._compiled import Compiled, compile_now
-from ridgeline.regularizer._forgotten import Watch
-from ridgeline.regularizer._hooks import Clock, StepHooks
+from ridgeline.regularizer._effect import Effect, effect_of
 from ridgeline.regularizer._in_loss import penalty_in_graph, total
-from ridgeline.regularizer._term import (
-    Term,
-    has_constraint,
-    in_objective,
-    is_zero,
-    references,
-    restored,
-    scheduled,
-    term_of,
-)
-from ridgeline.select import Mode, Rule, assign
-
-Metric: TypeAlias = Literal["optimizer", "euclidean"]
-
-_LOST = (
-    "the penalty is no longer attached to the optimizer: copying an optimizer, or building it anew, loses the "
-    "hooks; call reg.bind(model, optimizer) with the ones in use."
-)
+from ridgeline.regularizer._invariance import scale_invariant
+from ridgeline.regularizer._judge import Run
+from ridgeline.regularizer._response import Response, check_response, response_of
+from ridgeline.regularizer._runner import Runner
+from ridgeline.regularizer._term import Term, references, restored, scheduled
 
 
-class Regularizer:
+class Regularizer(Attachment):
     """Penalties attached to one model; built by `ridgeline.regularize`, whose docstring has the modes."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        rules: Penalty | Sequence[Rule],
-        optimizer: Optimizer | None,
-        mode: Mode,
-        metric: Metric,
-        compile: bool,  # noqa: A002 - torch's word for it
-    ) -> None:
-        self._rules, self._mode, self._metric = rules, mode, metric
-        self._compiled = Compiled() if compile else None
-        self._clock, self._advanced = Clock(), False
-        self._terms: list[Term] = []
-        self._hooks: StepHooks | None = None
-        self._watch = Watch(set(), set(), None)
-        self._lost = False
-        self.bind(model, optimizer)
-
-    # --- attaching ------------------------------------------------------------------------------------
-
-    def bind(self, model: nn.Module, optimizer: Optimizer | None = None) -> Self:
-        """Attach to a model, and an optimizer, anew: after either was copied or rebuilt.
-
-        Rules are applied to the model as it is now; references of L2SP keep the weights first attached.
-
-        Raises:
-            ValueError: as `regularize` does.
-        """
-        kept = references(self._terms)
-        assignments = assign(model, self._rules, self._mode)
-        terms = [restored(term_of(row), kept) for row in assignments if row.penalty is not None]
-        check_model(assignments, terms)
-        check_optimizer(optimizer, terms, self._metric)
-        if self._compiled is not None:
-            check_compile(terms)
-            compile_now([t.parameter for t in terms])
-        self.remove()
-        self._model, self._optimizer, self._lost = model, optimizer, False
-        self._assignments, self._terms = assignments, terms
-        self._in_loss = [t for t in terms if in_objective(t)]
-        if optimizer is not None:
-            self._hooks = StepHooks(optimizer, terms, self._clock, self._metric, self._compiled)
-        acting = [t for t in terms if not is_zero(t.penalty)]
-        elsewhere = [t for t in acting if t.mode != "loss" or has_constraint(t.penalty)]
-        self._watch = Watch(_ids(self._in_loss), _ids(elsewhere), optimizer)
-        return self
-
-    def remove(self) -> None:
-        """Detach: the optimizer and the model go on as if never regularized."""
-        if self._hooks is not None:
-            self._hooks.remove()
-        self._watch.remove()
-        self._optimizer, self._hooks, self._terms, self._in_loss = None, None, [], []
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Regularizer":
-        """A copy knows the copied model and optimizer, but must be bound before use: hooks are not copied."""
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update(self.__dict__)
-        twin._model = copy.deepcopy(self._model, memo)
-        twin._optimizer = copy.deepcopy(self._optimizer, memo)
-        twin._clock = copy.copy(self._clock)
-        twin._compiled = None if self._compiled is None else Compiled()
-        twin._hooks, twin._watch, twin._lost = None, Watch(set(), set(), None), True
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError(
-            "a Regularizer is attached to a model and an optimizer in memory and cannot be pickled: save "
-            "reg.state_dict(), and call ridgeline.regularize() again where you load it."
-        )
-
-    def _check_attached(self) -> None:
-        if self._lost or (self._hooks is not None and not self._hooks.alive()):
-            raise RuntimeError(_LOST)
-
-    def _check_current(self) -> None:
-        """Raise when a layer was exchanged: its penalty would go on to be that of the old one."""
-        held = {id(p) for p in self._model.parameters()}
-        gone = [t.name for t in self._terms if any(id(p) not in held for p in t.parameters())]
-        if gone:
-            raise RuntimeError(
-                f"{', '.join(gone[:3])} of the model was exchanged since it was regularized; call "
-                f"reg.bind(model, optimizer) with the ones in use."
-            )
-
-    # --- reading --------------------------------------------------------------------------------------
 
     def penalty(self) -> Tensor:
         """The whole penalty R(w), shape () or (lanes,), at least float32.
@@ -175,12 +69,107 @@ class Regularizer:
         found[f"{prefix}exact_zeros"] = zeros / count if count else 0.0
         return found
 
-    def audit(self) -> Audit:
-        """Every parameter: penalised or not, by which rule, why, and what to look at."""
+    def audit(self, sample: Any = None) -> Audit:
+        """Every parameter: penalised or not, by which rule, why, and what to look at.
+
+        Args:
+            sample: a batch as in training (a tensor, a tuple of arguments, or a dict of keyword arguments).
+                With it, weights are flagged whose scale the output does not depend on, as before a
+                normalization layer: up to four forward passes a weight, in training mode, on copies.
+
+        Raises:
+            RuntimeError: when the optimizer's hooks were lost, or a layer was exchanged.
+            RidgelineError: when the model cannot take the sample.
+        """
         self._check_attached()
         self._check_current()
         first_lr = None if self._hooks is None else self._hooks.initial_lr
-        return audit_of(self._assignments, self._optimizer, self._clock.step, first_lr)
+        penalised = [a for a in self._assignments if a.penalty is not None]
+        invariant = {} if sample is None else scale_invariant(self._model, penalised, sample)
+        return audit_of(self._assignments, self._optimizer, self._clock.step, first_lr, invariant)
+
+    def effect(self, loss: Tensor) -> Effect:
+        """How hard the penalty pulls at each tensor at this moment, beside the data.
+
+        Args:
+            loss: the data loss of one batch, with its graph and without the penalty. The graph is kept.
+
+        Weights, gradients and the optimizer's state stay as they are; while it runs, two copies of the
+        parameters and of that state are held.
+
+        Raises:
+            ValueError: for a loss without a graph, of several numbers, or with the penalty in it.
+            RuntimeError: when the optimizer's hooks were lost.
+
+        Example:
+            >>> import ridgeline
+            >>> model = torch.nn.Linear(2, 1)
+            >>> reg = ridgeline.regularize(model, ridgeline.L2(0.1))
+            >>> [row["verdict"] for row in reg.effect(model(torch.ones(4, 2)).square().mean()).rows]
+            ['acting']
+        """
+        self._check_attached()
+        self._check_current()
+        return effect_of(loss, self._terms, self._optimizer, self._clock, self._metric)
+
+    def response(
+        self,
+        step_fn: Callable[[int], Any],
+        strengths: Sequence[float] | None = None,
+        *,
+        steps: int = 5,
+        also: Sequence[Any] = (),
+    ) -> Response:
+        """What the strength changes: the same few steps at several strengths, from the state as it is now.
+
+        The steps run without the penalty (three times, for the noise), at each strength and at ten times of
+        it. Afterwards everything is as before, bit for bit: weights, buffers, gradients, optimizer, random
+        states, this regularizer's clock, and the optimizers, schedulers, scalers and modules that `step_fn`
+        reaches by its variables. Over all and by tensor the verdict is "dead", "negligible" (within the
+        noise), "saturated" (ten times the strength changes nothing more), "dominating" (the data no longer
+        matters) or "acting".
+
+        Args:
+            step_fn: one whole training step, forward to `optimizer.step()`; a function of its number, 0 to
+                steps − 1, and of the random state: fetch batches by number. It may return the loss.
+            strengths: tried on every penalised tensor; by default the strengths as they are set.
+            steps: ≥ 1.
+            also: what else has a state to be set back, where `step_fn` reaches it in another way.
+
+        Raises:
+            ValueError: for no strength that could change, or no optimizer that could be set back.
+
+        Example:
+            >>> import ridgeline
+            >>> model, x = torch.nn.Linear(2, 1), torch.ones(4, 2)
+            >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            >>> reg = ridgeline.regularize(model, ridgeline.L2(0.1), optimizer=optimizer, mode="coupled")
+            >>> def step(i):
+            ...     optimizer.zero_grad()
+            ...     model(x).square().mean().backward()
+            ...     optimizer.step()
+            >>> reg.response(step).overall
+            {'as set': 'acting'}
+        """
+        self._check_attached()
+        self._check_current()
+        check_response(strengths, steps)
+        runner = Runner(self._model, self._optimizer, step_fn, also, steps)
+        terms, clock = self._terms, self._clock.step
+        self._watch.paused = True
+
+        def run(changed: Sequence[Term], nudged: bool) -> tuple[Run, list[float]]:
+            others = {t.name: t for t in changed}
+            self._take([others.get(t.name, t) for t in terms])
+            self._clock.step = clock
+            return runner.run(changed, nudged)
+
+        try:
+            return response_of(terms, run, strengths, steps)
+        finally:
+            self._take(terms)
+            self._clock.step, self._watch.paused = clock, False
+            runner.restore()
 
     # --- time -----------------------------------------------------------------------------------------
 
@@ -210,11 +199,4 @@ class Regularizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self._clock.step = int(state["clock"])
-        self._terms = [restored(term, state["references"]) for term in self._terms]
-        self._in_loss = [t for t in self._terms if in_objective(t)]
-        if self._hooks is not None:
-            self._hooks.take(self._terms)
-
-
-def _ids(terms: Sequence[Term]) -> set[int]:
-    return {id(p) for t in terms for p in t.parameters()}
+        self._take([restored(term, state["references"]) for term in self._terms])

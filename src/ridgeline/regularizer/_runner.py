@@ -1,0 +1,91 @@
+"""A person's training steps, run again and again from one state."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ridgeline.regularizer._judge import Run
+from ridgeline.regularizer._snapshot import Snapshot, stateful, used_by
+from ridgeline.regularizer._term import Term
+
+
+class Runner:
+    """Runs `step_fn(0) … step_fn(steps − 1)`, each time from the state at the start.
+
+    Args:
+        also: objects with a state besides those that step_fn reaches by its variables.
+
+    Raises:
+        ValueError: where no optimizer is known, and for something in `also` without a state.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None,
+        step_fn: Callable[[int], Any],
+        also: Sequence[Any],
+        steps: int,
+    ) -> None:
+        for thing in also:
+            if not stateful(thing):
+                raise ValueError(
+                    f"reg.response(): {type(thing).__name__} in also= has no state_dict() and load_state_dict(), so "
+                    f"it cannot be set back."
+                )
+        reached = {id(x): x for x in [optimizer, *also, *used_by(step_fn)] if stateful(x)}.values()
+        modules = [model, *(x for x in reached if isinstance(x, nn.Module))]
+        optimizers = [x for x in reached if isinstance(x, Optimizer)]
+        if not optimizers:
+            raise ValueError(
+                "reg.response() must set the optimizer back, and found none: pass it in also=[optimizer], or as "
+                "optimizer= to regularize()."
+            )
+        others = [x for x in reached if not isinstance(x, (nn.Module, Optimizer)) and not _ours(x)]
+        self._step_fn, self._steps = step_fn, steps
+        self._start = Snapshot(modules, optimizers, others)
+
+    def run(self, terms: Sequence[Term], nudged: bool) -> tuple[Run, list[float]]:
+        """The displacement of each term's leaves, flat by name, and what step_fn returned.
+
+        Args:
+            nudged: begin with each weight moved by one unit in the last place.
+        """
+        self._start.restore()
+        before = {t.name: _flat(t) for t in terms}
+        if nudged:
+            _nudge(terms)
+        losses = [_number(self._step_fn(0))]
+        first = {t.name: _flat(t) - before[t.name] for t in terms}
+        losses += [_number(self._step_fn(i)) for i in range(1, self._steps)]
+        last = {t.name: _flat(t) - before[t.name] for t in terms}
+        return Run(first, last), [x for x in losses if x is not None]
+
+    def restore(self) -> None:
+        """Leave everything as it was at the start."""
+        self._start.restore()
+
+
+def _ours(thing: object) -> bool:
+    return type(thing).__module__.startswith("ridgeline.")  # a regularizer sets its own state back
+
+
+def _flat(term: Term) -> Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in term.leaves]).clone()
+
+
+@torch.no_grad()
+def _nudge(terms: Sequence[Term]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for p in {id(p): p for t in terms for p in t.leaves}.values():
+        up = torch.randint(0, 2, p.shape, generator=generator, dtype=torch.bool).to(p.device)
+        p.mul_(torch.where(up, 1 + torch.finfo(p.dtype).eps, 1 - torch.finfo(p.dtype).eps).to(p.dtype))
+
+
+def _number(returned: Any) -> float | None:
+    if isinstance(returned, Tensor) and returned.numel() == 1:
+        return float(returned.detach())
+    return float(returned) if isinstance(returned, (int, float)) else None
