@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ridgeline import Results, Study, load_study
-from ridgeline.recipes import RECIPES
+from ridgeline.recipes import PROFILES, RECIPES
 from ridgeline.study import parse_yaml
 from tests.end_to_end.commands import TINY, Cli, tables, write_study
 
@@ -104,9 +104,13 @@ def test_a_plan_shows_the_arms_and_writes_nothing(cli: Cli, tmp_path: Path, comm
 def test_recipes_are_listed_and_shown_as_studies(cli: Cli, tmp_path: Path) -> None:
     assert [line.split()[0] for line in cli("recipes").out.splitlines()] == list(RECIPES)
     for name, recipe in RECIPES.items():
-        said = cli("recipes", name)
-        assert said.code == 0
-        assert Study(**parse_yaml(said.out, name)).trials() == recipe().trials()
+        for profile in PROFILES:
+            said = cli("recipes", name, "--spec", "--profile", profile)
+            assert said.code == 0
+            assert Study(**parse_yaml(said.out, name)).trials() == recipe.study(profile).trials()
+        shown = " ".join(cli("recipes", name).out.split())
+        assert recipe.summary in shown
+        assert all(claim.number in shown for claim in recipe.claims)
 
 
 def test_the_report_is_written_anew(cli: Cli, tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from rich.console import Console
 from ridgeline.cli._main import app
 from ridgeline.cli._named import settings_of
 from ridgeline.cli._progress import Bar
+from ridgeline.cli._recipes import check_profile, estimate, show_claims
 from ridgeline.errors import RidgelineError, nearest
-from ridgeline.recipes import RECIPES
+from ridgeline.recipes import RECIPES, write_claims
 from ridgeline.report import Results, terminal_table
 from ridgeline.study import Study, load_study
 
 Spec = Annotated[str, typer.Argument(help="A study's YAML file, or a recipe's name.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="key=value: set a dotted key, e.g. train.lr=1e-3.")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="Of a recipe: quick (the default) or full, as published.")
 ]
 Seeds = Annotated[int | None, typer.Option(help="How many seeds.")]
 Engine = Annotated[str, typer.Option(help="auto or solo.")]
@@ -35,23 +39,33 @@ def run(
     engine: Engine = "auto",
     device: Device = "auto",
     data_dir: DataDir = None,
+    profile: ProfileOption = None,
     dry_run: Annotated[bool, typer.Option(help="Check everything, show the plan, write nothing.")] = False,
 ) -> None:
     """Train what is not done yet, write the report, print table and answer."""
-    study = _study(spec, changes, seeds)
+    study = _study(spec, changes, seeds, profile)
     if dry_run:
         _show_plan(study, engine, device, data_dir)
         return
     console = Console()
     folder = out or Path("runs") / study.name
+    if profile == "full":
+        console.print(
+            f"{study.name}, full: {estimate(study, device, data_dir)}", markup=False, highlight=False
+        )
     with Bar(console) as bar:
         watcher = _Count(bar)
         results = study.run(folder, engine=engine, device=device, data_dir=data_dir, progress=watcher)
-    if watcher.trained == 0 and results.reported:
+    fresh = watcher.trained == 0 and results.reported
+    if fresh:
         console.print(f"All {watcher.trials} trials were done already; nothing was trained.")
     else:
+        recipe = RECIPES.get(spec)
+        if recipe is not None and not changes and seeds is None:  # claims are about the recipe as it is
+            write_claims(recipe, results, "quick" if profile is None else check_profile(profile))
         results.report()
         console.print(terminal_table(results.written()))
+    show_claims(console, results.path)
     _say_answer(console, results)
 
 
@@ -63,9 +77,10 @@ def plan(
     engine: Engine = "auto",
     device: Device = "auto",
     data_dir: DataDir = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Check a study and show how it would run; the same as run --dry-run."""
-    _show_plan(_study(spec, changes, seeds), engine, device, data_dir)
+    _show_plan(_study(spec, changes, seeds, profile), engine, device, data_dir)
 
 
 @app.command()
@@ -79,20 +94,6 @@ def report(
         results.report()
         console.print(terminal_table(results.written()))
         _say_answer(console, results)
-
-
-@app.command()
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe's specification.")] = None,
-) -> None:
-    """List the studies shipped with Ridgeline, or show one."""
-    if name is None:
-        for key, make in RECIPES.items():
-            typer.echo(f"{key:20} {(make.__doc__ or '').splitlines()[0]}")
-        return
-    if name not in RECIPES:
-        raise RidgelineError(f"no recipe is called {name!r}; {nearest(name, RECIPES)}")
-    typer.echo(RECIPES[name]().to_yaml(), nl=False)
 
 
 class _Count:
@@ -113,9 +114,11 @@ class _Count:
         self.bar.trial_done()
 
 
-def _study(spec: str, changes: list[str] | None, seeds: int | None) -> Study:
+def _study(spec: str, changes: list[str] | None, seeds: int | None, profile: str | None) -> Study:
     if spec in RECIPES:
-        study = RECIPES[spec]()
+        study = RECIPES[spec].study("quick" if profile is None else check_profile(profile))
+    elif profile is not None:
+        raise RidgelineError(f"--profile {profile} has no effect: {spec} is no recipe; leave it out.")
     elif Path(spec).is_file():
         study = load_study(spec)
     elif spec.endswith((".yaml", ".yml")) or "/" in spec:

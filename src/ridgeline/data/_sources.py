@@ -69,8 +69,13 @@ def linear(
     weight: float = 0.01,
     bias: float = 0.05,
     noise: Annotated[float, Ge(0)] = 0.01,
+    fresh_test: bool = False,
 ) -> Source:
-    """The high-dimensional line y = Xw + b + ε, X ~ N(0, 1): the seed draws train and val, test is fixed."""
+    """The high-dimensional line y = Xw + b + ε, X ~ N(0, 1): the seed draws train and val, test is fixed.
+
+    Args:
+        fresh_test: the seed draws the test set as well: for questions about the law, not about one test set.
+    """
 
     def part(name: str, seed: int, n: int) -> ArrayExamples:
         x = normal(stream_key(seed, f"line/x/{name}"), n * n_inputs).view(n, n_inputs)
@@ -81,7 +86,7 @@ def linear(
     return lambda seed: Splits(
         train=part("train", seed, n_train),
         val=part("val", seed, n_val),
-        test=part("test", 0, n_test),
+        test=part("test", seed if fresh_test else 0, n_test),
         task="regression",
     )
 

@@ -1,6 +1,7 @@
 """How trials are trained. Here is the solo engine; every engine must give its trials."""
 
 from ridgeline.lanes._outcome import Outcome as Outcome
+from ridgeline.lanes._own_term import OwnTerm as OwnTerm
 from ridgeline.lanes._settings import EarlyStopping as EarlyStopping
 from ridgeline.lanes._settings import LossName as LossName
 from ridgeline.lanes._settings import OptimizerName as OptimizerName

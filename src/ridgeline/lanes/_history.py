@@ -31,6 +31,8 @@ def curve_sets(sets: dict[str, Examples], training: Training) -> dict[str, Examp
         "val": sets["val"],
     }
     for name, (origin, start, stop) in training.sets.items():
+        if origin == "epoch":  # its examples change with the epochs
+            continue
         chosen[name] = sets[origin].subset(torch.arange(len(sets[origin]))[start:stop])
     return chosen
 

@@ -37,9 +37,11 @@ class Training:
     Args:
         steps: updates in all.
         evaluate_every: updates between two evaluations; the start and the last update are always evaluated.
+        evaluate_at: the updates to evaluate after, in place of evaluate_every.
         train_examples: how many training examples the curve's train_loss is taken over, the first ones;
             at the last and the best step it is all.
-        sets: further sets by name, each ("train" | "val" | "test", start, stop).
+        sets: further sets by name, each ("train" | "val" | "test" | "epoch", start, stop); "epoch" is the
+            training examples in the order of the running epoch.
     """
 
     optimizer: OptimizerName
@@ -48,6 +50,7 @@ class Training:
     steps: int
     loss: LossName
     evaluate_every: int
+    evaluate_at: frozenset[int] | None = None
     momentum: float = 0.0
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
@@ -59,3 +62,9 @@ class Training:
     early_stopping: EarlyStopping | None = None
     train_examples: int = 5_000
     sets: dict[str, tuple[str, int | None, int | None]] = field(default_factory=dict)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the curve has a point after this update."""
+        if step == self.steps:
+            return True
+        return step % self.evaluate_every == 0 if self.evaluate_at is None else step in self.evaluate_at

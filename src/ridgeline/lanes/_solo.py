@@ -15,6 +15,7 @@ from ridgeline.lanes._history import History, curve_sets, measure, weight_facts
 from ridgeline.lanes._loss import batch_loss, correct
 from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
 from ridgeline.lanes._outcome import Outcome
+from ridgeline.lanes._own_term import OwnTerm, total
 from ridgeline.lanes._settings import EarlyStopping, Training
 from ridgeline.noise import Clock, permutation, stream_key
 from ridgeline.regularizer import Metric, Regularizer, regularize
@@ -38,13 +39,19 @@ class Program:
     seed: int
     foreign: bool = False
     metric: Metric = "optimizer"
+    own_terms: Sequence[OwnTerm] = ()
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """The row numbers of an epoch, a permutation drawn by (seed, epoch)."""
+    return permutation(stream_key(seed, "order", epoch), n)
 
 
 def batches(n: int, batch_size: int, seed: int, steps: int) -> Iterator[Tensor]:
-    """The row numbers of each batch: every epoch a permutation drawn by (seed, epoch), cut in order."""
+    """The row numbers of each batch: each epoch's order, cut in order."""
     made, epoch = 0, 0
     while made < steps:
-        order = permutation(stream_key(seed, "order", epoch), n)
+        order = epoch_order(n, seed, epoch)
         for start in range(0, n, batch_size):
             if made == steps:
                 return
@@ -85,11 +92,14 @@ def probe(program: Program, device: torch.device) -> nn.Module:
             raise
         except ValueError as error:  # a penalty or mode that does not fit the model
             raise RidgelineError(" ".join(str(error).split())) from error
-        for name, examples in curve_sets(trial.sets, program.training).items():
+        origins = {
+            name: origin.replace("epoch", "train") for name, (origin, *_) in program.training.sets.items()
+        }
+        for name, examples in {**curve_sets(trial.sets, program.training), **trial.epoch_sets()}.items():
             if len(examples) == 0:
                 raise RidgelineError(
                     f"evaluate.sets.{name} is an empty slice: its set has "
-                    f"{len(trial.sets[program.training.sets[name][0]])} examples; change its ends."
+                    f"{len(trial.sets[origins[name]])} examples; change its ends."
                 )
         x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
         try:
@@ -128,6 +138,10 @@ class _Trial:
         self.train_set = self.sets["train"]
         self.optimizer = build_optimizer(self.model, program.training)
         self.regularizer = self._regularize()
+        self.own_terms = [term.of(self.model) for term in program.own_terms]
+        self.own_audit = [
+            made.audit(self.model, term) for made, term in zip(program.own_terms, self.own_terms, strict=True)
+        ]
         self.history = History()
         self.step = 0
         self.diverged = False
@@ -153,7 +167,7 @@ class _Trial:
         self.model.train()
         for index in order:
             batch = self.update(index)
-            if self.step % training.evaluate_every == 0 or self.step == training.steps:
+            if training.evaluates(self.step):
                 row = self.record(sets, batch)
                 on_steps(self.step - reported)
                 reported = self.step
@@ -172,9 +186,9 @@ class _Trial:
         x, y = x.to(self.device), y.to(self.device)
         output = self.model(x)
         data_loss = batch_loss(training.loss, output, y, training.label_smoothing)
-        added = None if self.regularizer is None else self.regularizer.objective()
+        added = [None if self.regularizer is None else self.regularizer.objective(), total(self.own_terms)]
         self.optimizer.zero_grad(set_to_none=True)
-        (data_loss if added is None else data_loss + added).backward()
+        sum((term for term in added if term is not None), data_loss).backward()
         if training.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()
@@ -188,6 +202,7 @@ class _Trial:
         training = self.program.training
         if self.program.foreign:  # a Dataset may draw at random whenever it is read
             torch.manual_seed(stream_key(self.program.seed, "torch/evaluate", self.step))
+        sets = {**sets, **self.epoch_sets()}
         found, values = measure(self.model, sets, training.loss, self.device)
         hits = batch is not None and training.loss == "cross_entropy"
         row: dict[str, float | None] = {
@@ -196,7 +211,7 @@ class _Trial:
             "batch_loss": None if batch is None else float(batch[0]),
             "batch_accuracy": float(correct(batch[1], batch[2]).double().mean()) if hits and batch else None,
             **values,
-            "penalty": 0.0 if self.regularizer is None else float(self.regularizer.penalty().detach()),
+            "penalty": self.penalty(),
             **weight_facts(self.model),
             "lr": float(self.optimizer.param_groups[0]["lr"]),
         }
@@ -206,6 +221,23 @@ class _Trial:
             self.best_loss, self.best_step = found["val"].loss, self.step
             self.best_state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         return row
+
+    def epoch_sets(self) -> dict[str, Examples]:
+        """The sets that are slices of the running epoch, which is that of the last update."""
+        n, training = len(self.train_set), self.program.training
+        wanted = {name: ends for name, (origin, *ends) in training.sets.items() if origin == "epoch"}
+        if not wanted:
+            return {}
+        epoch = max(self.step - 1, 0) // -(-n // training.batch_size)
+        order = epoch_order(n, self.program.seed, epoch)
+        return {name: self.train_set.subset(order[slice(*ends)]) for name, ends in wanted.items()}
+
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """The whole penalty as it stands, own terms included."""
+        own = total(self.own_terms)
+        ours = 0.0 if self.regularizer is None else float(self.regularizer.penalty())
+        return ours + (0.0 if own is None else float(own))
 
     def outcome(self, seconds: float) -> Outcome:
         """Evaluate every set whole at the last and the best step; leaves the model at the best."""
@@ -226,7 +258,7 @@ class _Trial:
             last=last,
             best=best,
             weights=weights,
-            audit=[] if self.regularizer is None else self.regularizer.audit().rows,
+            audit=self.own_audit + ([] if self.regularizer is None else self.regularizer.audit().rows),
         )
 
 

@@ -13,7 +13,7 @@ from ridgeline.report._answer import details, headline, notes
 from ridgeline.report._fill import data, look_up, marked, plain
 from ridgeline.report._stored import Stored
 from ridgeline.report._summary import summarize
-from ridgeline.store import write_atomically, write_json
+from ridgeline.store import read_json, write_atomically, write_json
 
 
 def write_report(run: Path) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def _render(stored: Stored, numbers: dict[str, Any], drawn: list[tuple[str, Figu
         hash_columns=hashes,
         hashes=stored.trials.unique("seed", maintain_order=True).select("seed", *hashes).to_dicts(),
         specification=(stored.run / "study.yaml").read_text(),
+        judged=read_json(stored.run / "claims.json"),
     )
 
 

@@ -121,9 +121,14 @@ class TrainConfig(Strict):
 
 
 class RegularizationConfig(Strict):
-    """One entry of `regularization`: a penalty on the weights that `match` names."""
+    """One entry of `regularization`: a penalty on the weights that `match` names, or a person's own term.
 
-    penalty: PenaltyName
+    `factory` names a function of (model, strength) that returns a function without arguments: what it gives
+    is added to the loss.
+    """
+
+    penalty: PenaltyName | None = None
+    factory: str | None = None
     strength: NonNegative
     match: str | None = None
     mode: Mode = "loss"
@@ -136,11 +141,21 @@ class RegularizationConfig(Strict):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        known = PENALTY_OPTIONS[self.penalty]
+        if (self.penalty is None) == (self.factory is None):
+            raise ValueError("give either penalty or factory, and not both")
+        if self.penalty is None:
+            if self.match is not None or self.mode != "loss":
+                raise ValueError(
+                    "match and mode have no effect with factory, whose term is added to the loss"
+                )
+            known: tuple[str, ...] = ()
+            owner = "factory"
+        else:
+            known, owner = PENALTY_OPTIONS[self.penalty], str(self.penalty)
         for option in ("reduction", "l1_ratio", "dim", "p"):
             if getattr(self, option) is not None and option not in known:
                 takes = f"it takes {' and '.join(known)}" if known else "it takes no such options"
-                raise ValueError(f"{option} has no effect with {self.penalty}; {takes}")
+                raise ValueError(f"{option} has no effect with {owner}; {takes}")
         if self.penalty == "elastic_net" and self.l1_ratio is None:
             raise ValueError("elastic_net needs l1_ratio, the share of L1 in [0, 1]")
         if self.metric != "optimizer" and self.mode != "proximal":
@@ -149,19 +164,31 @@ class RegularizationConfig(Strict):
 
     def options(self) -> dict[str, Any]:
         """The penalty's own arguments besides the strength."""
-        given = {option: getattr(self, option) for option in PENALTY_OPTIONS[self.penalty]}
+        options = () if self.penalty is None else PENALTY_OPTIONS[self.penalty]
+        given = {option: getattr(self, option) for option in options}
         return {option: value for option, value in given.items() if value is not None}
 
 
-_SLICE = re.compile(r"^(train|val|test)(?:\[(\d*):(\d*)\])?$")
+_SLICE = re.compile(r"^(train|val|test|epoch)(?:\[(\d*):(\d*)\])?$")
 
 
 class EvaluateConfig(Strict):
-    """When and on what a trial is evaluated."""
+    """When and on what a trial is evaluated.
+
+    `every` so many updates, or `at` these (the start and the last update besides); sets are slices of train, val,
+    test, or of epoch, the training examples in the order of the running epoch.
+    """
 
     every: Count | None = None
+    at: Annotated[list[Count], Field(min_length=1)] | None = None
     train_examples: Count = 5_000
     sets: Annotated[dict[str, str], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Self:
+        if self.every is not None and self.at is not None:
+            raise ValueError("give either every or at, and not both")
+        return self
 
     @field_validator("sets")
     @classmethod
@@ -171,7 +198,7 @@ class EvaluateConfig(Strict):
                 raise ValueError(f"{name!r} cannot name a set; choose another name of letters and digits")
             if not _SLICE.match(text):
                 raise ValueError(
-                    f"{name} is {text!r}; write 'train', 'val' or 'test', or a slice: 'train[:1000]'"
+                    f"{name} is {text!r}; write 'train', 'val', 'test' or 'epoch', or a slice: 'train[:1000]'"
                 )
         return sets
 

@@ -10,7 +10,7 @@ from torch import nn
 from ridgeline import penalties
 from ridgeline.data import SOURCES, Data, Source, Splits, draw, table
 from ridgeline.errors import RidgelineError
-from ridgeline.lanes import EarlyStopping, Program, Schedule, Training
+from ridgeline.lanes import EarlyStopping, OwnTerm, Program, Schedule, Training
 from ridgeline.models import build_factory, build_named, call_factory, import_factory
 from ridgeline.noise import Clock
 from ridgeline.regularizer import Metric
@@ -78,6 +78,7 @@ def program_of(config: Config, seed: int, data: Data) -> Program:
         training=training_of(config, data),
         rules=rules_of(config),
         metric=metric_of(config),
+        own_terms=own_terms_of(config),
         seed=seed,
         foreign="factory" in config.model or "factory" in config.data,
     )
@@ -117,6 +118,7 @@ def training_of(config: Config, data: Data) -> Training:
         steps=steps,
         loss=loss,
         evaluate_every=config.evaluate.every or default_every(steps, train.batch_size, n_evaluated),
+        evaluate_at=None if config.evaluate.at is None else frozenset(config.evaluate.at),
         momentum=train.momentum or 0.0,
         nesterov=train.nesterov,
         betas=(train.betas[0], train.betas[1]) if train.betas else (0.9, 0.999),
@@ -140,9 +142,20 @@ def metric_of(config: Config) -> Metric:
 
 def rules_of(config: Config) -> list[Rule]:
     """The rules of a trial; none when no penalty acts."""
-    return [_rule(entry) for entry in config.regularization] if config.penalised else []
+    entries = [entry for entry in config.regularization if entry.penalty is not None]
+    return [_rule(entry) for entry in entries] if any(entry.strength for entry in entries) else []
+
+
+def own_terms_of(config: Config) -> list[OwnTerm]:
+    """The terms of a person's own that act, by the import path of their factory."""
+    return [
+        OwnTerm(entry.factory, import_factory(entry.factory, "regularization.factory"), entry.strength)
+        for entry in config.regularization
+        if entry.factory is not None and entry.strength
+    ]
 
 
 def _rule(entry: RegularizationConfig) -> Rule:
+    assert entry.penalty is not None
     penalty = PENALTIES[entry.penalty](entry.strength, **entry.options()) if entry.strength else None
     return Rule(entry.match or default_selection, penalty, entry.mode)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.report import Results
+from ridgeline.study._estimate import estimate_seconds
 from ridgeline.study._executors import Progress
 from ridgeline.study._grid import override
 from ridgeline.study._plan import Plan
@@ -91,6 +92,10 @@ class Study:
     def plan(self, *, engine: str = "auto", device: str = "auto", data_dir: Path | None = None) -> Plan:
         """Check every arm and say how the study would run; nothing is written."""
         return check_trials(self._trials, data_dir, device, engine)[0]
+
+    def estimate(self, *, device: str = "auto", data_dir: Path | None = None) -> float:
+        """Seconds that all trials would take here, from a few real steps and one evaluation of each arm."""
+        return estimate_seconds(self._trials, data_dir, device)
 
     def run(
         self,

@@ -56,6 +56,8 @@ class Config:
 
 
 def _in_words(entry: RegularizationConfig) -> str:
+    if entry.penalty is None:
+        return f"{entry.factory} at {entry.strength:g}"
     name = entry.penalty.upper() if len(entry.penalty) == 2 else entry.penalty.replace("_", " ")
     mode = "" if entry.mode == "loss" else f"{entry.mode} "
     return f"{mode}{name} at {entry.strength:g}" + (f" on {entry.match}" if entry.match else "")

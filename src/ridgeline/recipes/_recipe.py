@@ -1,0 +1,137 @@
+"""A recipe: a named study with the published figures and claims that its runs decide."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ridgeline.report import Results
+from ridgeline.study import Study
+
+Profile: TypeAlias = Literal["quick", "full"]
+Place: TypeAlias = Literal["inside", "outside", "–"]
+Outcome: TypeAlias = Literal["reproduced", "not reproduced", "refuted", "undecided", "not judged"]
+PROFILES: tuple[Profile, ...] = ("quick", "full")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a claim is decided from.
+
+    Attributes:
+        results: the stored results of the recipe's run.
+        checks: what the recipe's identities gave, by name; computed once a run and stored beside it.
+    """
+
+    results: Results
+    checks: dict[str, Any]
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the runs say of a claim.
+
+    Attributes:
+        ours: our figure, as text.
+        place: whether the published figure lies inside the 95 % prediction interval for one of our runs.
+    """
+
+    outcome: Outcome
+    sentence: str
+    ours: str = "–"
+    place: Place = "–"
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published statement, with the rule that decides it: the docstring of `judge`.
+
+    Attributes:
+        number: as in the specification of the system, "S4-1".
+        published: the published figure, as text; "–" where there is none.
+        identity: whether it is exact, so that the quick profile judges it too.
+    """
+
+    number: str
+    text: str
+    judge: Callable[[Evidence], Judgement]
+    published: str = "–"
+    identity: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The rule, in one paragraph."""
+        return " ".join((self.judge.__doc__ or "").split())
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug of the source, run as published, and what of the tool names it.
+
+    Attributes:
+        tool: "audit", "assert_acting", "response", "history", or what else speaks.
+        catch: evidence -> what that said; empty when it said nothing.
+    """
+
+    name: str
+    tool: str
+    catch: Callable[[Evidence], str]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A study by profile, its claims, and the bugs of its source that the tool names.
+
+    Attributes:
+        system: S0 to S4, or empty for a study of our own.
+        summary: one line.
+        study: profile -> Study.
+        checks: computes what the identities need, apart from trials; quick.
+        watched: whether the source watched the test set while training, as ours then does.
+    """
+
+    name: str
+    summary: str
+    study: Callable[[Profile], Study]
+    system: str = ""
+    claims: Sequence[Claim] = ()
+    bugs: Sequence[Bug] = ()
+    checks: Callable[[], dict[str, Any]] = dict
+    watched: bool = False
+    full_minutes: float = 0.0
+
+
+def judged(recipe: Recipe, evidence: Evidence) -> list[dict[str, Any]]:
+    """A row a claim, as the report and the record show it.
+
+    In the quick profile only identities are judged.
+    """
+    rows = []
+    for claim in recipe.claims:
+        if evidence.profile == "quick" and not claim.identity:
+            found = Judgement("not judged", "the quick profile judges identities only")
+        else:
+            found = claim.judge(evidence)
+        rows.append(
+            {
+                "number": claim.number,
+                "claim": claim.text,
+                "rule": claim.rule,
+                "published": claim.published,
+                "ours": found.ours,
+                "place": found.place,
+                "outcome": found.outcome,
+                "sentence": found.sentence,
+                "numbers": found.numbers,
+            }
+        )
+    return rows
+
+
+def caught(recipe: Recipe, evidence: Evidence) -> list[dict[str, str]]:
+    """A row a bug of the source: what it is, and what the tool said of it."""
+    return [
+        {"name": bug.name, "tool": bug.tool, "said": bug.catch(evidence) or "nothing: it went unnoticed"}
+        for bug in recipe.bugs
+    ]
