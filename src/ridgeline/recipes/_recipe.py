@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ridgeline.report import Results
 from ridgeline.study import Study
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Drawn: TypeAlias = "tuple[str, Figure, str]"
 Profile: TypeAlias = Literal["quick", "full"]
 Place: TypeAlias = Literal["inside", "outside", "–"]
 Outcome: TypeAlias = Literal["reproduced", "not reproduced", "refuted", "undecided", "not judged"]
@@ -88,6 +92,7 @@ class Recipe:
         summary: one line.
         study: profile -> Study.
         checks: computes what the identities need, apart from trials; quick.
+        figures: what the source shows, drawn of our runs: name, figure, caption.
         watched: whether the source watched the test set while training, as ours then does.
     """
 
@@ -98,8 +103,8 @@ class Recipe:
     claims: Sequence[Claim] = ()
     bugs: Sequence[Bug] = ()
     checks: Callable[[], dict[str, Any]] = dict
+    figures: Callable[[Evidence], Sequence[Drawn]] = lambda evidence: ()
     watched: bool = False
-    full_minutes: float = 0.0
 
 
 def judged(recipe: Recipe, evidence: Evidence) -> list[dict[str, Any]]:

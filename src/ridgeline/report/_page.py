@@ -75,7 +75,10 @@ def _render(stored: Stored, numbers: dict[str, Any], drawn: list[tuple[str, Figu
         answer=[Markup(marked(s, numbers)) for s in [headline(numbers), *details(numbers)]],
         notes=[Markup(marked(s, numbers)) for s in notes(numbers, stored.spec)],  # marked escapes the text
         own_best=_own_best(numbers),
-        figures=[{"name": n, "svg": figures.as_svg(f), "caption": c} for n, f, c in drawn],
+        figures=[
+            *_published(stored.run),
+            *({"name": n, "svg": figures.as_svg(f), "caption": c} for n, f, c in drawn),
+        ],
         audit=_audit_rows(stored, audited),
         audit_arm=audited,
         provenance=stored.provenance,
@@ -85,6 +88,13 @@ def _render(stored: Stored, numbers: dict[str, Any], drawn: list[tuple[str, Figu
         specification=(stored.run / "study.yaml").read_text(),
         judged=read_json(stored.run / "claims.json"),
     )
+
+
+def _published(run: Path) -> list[dict[str, str]]:
+    """The figures that a recipe drew as its source shows them."""
+    listed = (read_json(run / "claims.json") or {}).get("figures", [])
+    folder = run / "figures"
+    return [{**figure, "svg": (folder / f"{figure['name']}.svg").read_text()} for figure in listed]
 
 
 def _audited(numbers: dict[str, Any]) -> str | None:
