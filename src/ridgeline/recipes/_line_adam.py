@@ -136,7 +136,9 @@ def claim_test_loss_falls(evidence: Evidence) -> Judgement:
         outcome = "refuted"
     else:
         outcome = "undecided"
-    return Judgement(outcome, "; ".join(said) + ".", numbers=found)  # type: ignore[arg-type]  # an Outcome
+    best = found[arm(20, max(STRENGTHS[1:], key=lambda s: found[arm(20, s)]["mean"]))]["mean"]
+    ours = f"× {math.exp(-best):.2g}"
+    return Judgement(outcome, "; ".join(said) + ".", ours, numbers=found)  # type: ignore[arg-type]  # an Outcome
 
 
 def _column_as_published(evidence: Evidence, n: int, strength: float) -> float:
@@ -156,7 +158,8 @@ def claim_update(evidence: Evidence) -> Judgement:
     )
     if found["ours"] > 1e-12:
         return Judgement("not reproduced", said, numbers=found)
-    return Judgement("refuted" if found["published"] > 1e-3 else "reproduced", said, numbers=found)
+    outcome = "refuted" if found["published"] > 1e-3 else "reproduced"
+    return Judgement(outcome, said, f"off by {found['published']:.2g}", numbers=found)  # type: ignore[arg-type]
 
 
 def claim_is_weight_decay(evidence: Evidence) -> Judgement:
@@ -166,7 +169,8 @@ def claim_is_weight_decay(evidence: Evidence) -> Judgement:
     found = evidence.checks["adam_against_adamw"]
     said = f"after 100 steps the two differ by {min(found):.2g} to {max(found):.2g} of ‖w‖ over {len(found)} seeds."
     outcome = "refuted" if min(found) > 1e-2 else "undecided"
-    return Judgement(outcome, said, numbers={"relative": found})  # type: ignore[arg-type]  # an Outcome
+    ours = f"≥ {min(found):.2g} of ‖w‖ apart"
+    return Judgement(outcome, said, ours, numbers={"relative": found})  # type: ignore[arg-type]  # an Outcome
 
 
 def penalty_in_test_loss(evidence: Evidence) -> str:

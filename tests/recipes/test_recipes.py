@@ -1,0 +1,43 @@
+"""Every recipe: claims with rules, profiles that differ only as they may, and judging by profile."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ridgeline.recipes import PROFILES, RECIPES
+from ridgeline.recipes._recipe import Bug, Claim, Evidence, Judgement, Recipe, caught, judged
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_whole(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.name == name == recipe.study("quick").name == recipe.study("full").name
+    assert recipe.summary.endswith((".", "?"))
+    numbers = [claim.number for claim in recipe.claims]
+    assert len(set(numbers)) == len(numbers)
+    for claim in recipe.claims:
+        assert claim.number.startswith(f"{recipe.system}-")
+        assert len(claim.rule) > 20
+    quick, full = (len(recipe.study(profile).trials()) for profile in PROFILES)
+    assert quick <= full
+
+
+def sure(evidence: Evidence) -> Judgement:
+    """The rule of this."""
+    return Judgement("reproduced", "it is so.")
+
+
+def test_the_quick_profile_judges_identities_only() -> None:
+    claims = [Claim("S9-1", "exact", sure, identity=True), Claim("S9-2", "a difference", sure)]
+    recipe = Recipe("x", "y.", lambda profile: cast(Any, None), claims=claims)
+    results = cast(Any, SimpleNamespace())
+    by_profile = {p: [r["outcome"] for r in judged(recipe, Evidence(results, {}, p))] for p in PROFILES}
+    assert by_profile == {"quick": ["reproduced", "not judged"], "full": ["reproduced", "reproduced"]}
+
+
+def test_a_bug_that_nothing_names_is_said_to_go_unnoticed() -> None:
+    bugs = [Bug("a", "audit", lambda e: "seen"), Bug("b", "audit", lambda e: "")]
+    recipe = Recipe("x", "y.", lambda profile: cast(Any, None), bugs=bugs)
+    rows = caught(recipe, Evidence(cast(Any, None), {}, "full"))
+    assert [row["said"] for row in rows] == ["seen", "nothing: it went unnoticed"]
