@@ -126,7 +126,10 @@ def test_planted_cases_get_their_verdict() -> None:
     assert {v for v, _ in verdict(network(), GroupLasso(0.1)).values()} == {"acting"}
     zero = network()
     nn.init.zeros_(weight(zero, 2))
-    assert verdict(zero, L2(0.1))["2.weight"] == ("dead", "all its weights are 0: nothing is left to shrink")
+    assert verdict(zero, L2(0.1))["2.weight"] == (
+        "dead",
+        "all its weights are 0, where the penalty does not pull; it acts once the data moves them",
+    )
     assert verdict(network(), MaxNorm(1e-3))["0.weight"][0] == "dominating"
     assert verdict(network(), MaxNorm(1e9))["0.weight"] == ("dead", "the penalty's gradient is 0")
     assert verdict(network(), L2(schedules.warmup(0.1, 5)))["0.weight"] == (
@@ -186,5 +189,5 @@ def test_it_prints_and_shows() -> None:
     found = reg.effect(data_loss(model))
     assert found.title == "The penalty at 2 tensors: 2 acting"
     assert "0.weight" in str(found)
-    assert "of the step" in str(found)
+    assert "acting: the penalty is" in str(found)
     assert "<td>2.weight</td>" in found._repr_html_()

@@ -200,15 +200,15 @@ def test_a_step_that_raises_sets_everything_back() -> None:
 
 
 def test_a_noisy_step_hides_a_weak_penalty() -> None:
-    """Draws from outside torch's, numpy's and Python's generators cannot be set back: they are the noise."""
+    """What cannot be set back, such as an iterator over batches, is the noise."""
     model = network()
     optimizer = sgd(model)
     reg = ridgeline.regularize(model, L2(1e-5), optimizer=optimizer, mode="coupled")
-    source = torch.Generator().manual_seed(5)
+    seeds = iter(range(1_000))
 
     def step(i: int) -> None:
         optimizer.zero_grad()
-        x = X[i % 8] + torch.randn(X[0].shape, generator=source)
+        x = X[i % 8] + torch.randn(X[0].shape, generator=torch.Generator().manual_seed(next(seeds)))
         nn.functional.cross_entropy(model(x), Y[i % 8]).backward()
         optimizer.step()
 

@@ -138,10 +138,6 @@ def closure_not_wrapped(self: Any, optimizer: Any, args: Any, kwargs: Any) -> No
     self._act_before(optimizer)
 
 
-def decay_left_behind(self: Any) -> None:
-    self._whole = None
-
-
 def clock_stands(self: Any, optimizer: Any, args: Any, kwargs: Any) -> None:
     return None
 
@@ -246,7 +242,7 @@ PLANTS: dict[str, Plant] = {
         ),
     ),
     "native decay left behind": Plant(
-        put(HOOKS, "_join", decay_left_behind),
+        put(hooks, "join", lambda optimizer: None),
         lambda: test_coupled.test_l2_is_torchs_weight_decay("SGD", True),
     ),
     "a loaded state that overrules the strength": Plant(

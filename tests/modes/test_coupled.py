@@ -191,7 +191,8 @@ def test_two_regularizers_on_one_optimizer() -> None:
     model, twin = network(), network()
     optimizer, other = (torch.optim.SGD(net.parameters(), lr=0.1) for net in (model, twin))
     first = ridgeline.regularize(model, PENALTIES["L1"], optimizer=optimizer, mode="coupled")
-    second = ridgeline.regularize(model, PENALTIES["GroupLasso"], optimizer=optimizer, mode="coupled")
+    with pytest.warns(UserWarning, match="another regularizer of this optimizer"):
+        second = ridgeline.regularize(model, PENALTIES["GroupLasso"], optimizer=optimizer, mode="coupled")
     both = PENALTIES["L1"] + PENALTIES["GroupLasso"]  # type: ignore[operator]
     steps(model, optimizer, 3)
     steps(twin, other, 3, lambda: plain(both, weights(twin)))

@@ -5,6 +5,7 @@ from ridgeline.penalties._conventions import CONVENTIONS as CONVENTIONS
 from ridgeline.penalties._convert import convert as convert
 from ridgeline.penalties._group import GroupLasso as GroupLasso
 from ridgeline.penalties._group import Norm as Norm
+from ridgeline.penalties._group import group_dims as group_dims
 from ridgeline.penalties._protocol import Penalty as Penalty
 from ridgeline.penalties._reference import L2SP as L2SP
 from ridgeline.penalties._schedule import Schedule as Schedule
@@ -14,4 +15,5 @@ from ridgeline.penalties._separable import ElasticNet as ElasticNet
 from ridgeline.penalties._spectral import Nuclear as Nuclear
 from ridgeline.penalties._spectral import Orthogonal as Orthogonal
 from ridgeline.penalties._strength import Strength as Strength
+from ridgeline.penalties._strength import lanes_of as lanes_of
 from ridgeline.penalties._sum import Sum as Sum

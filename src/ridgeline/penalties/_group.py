@@ -21,6 +21,8 @@ def group_dims(w: Tensor, dim: int | None, lanes: bool) -> tuple[int, ...]:
     own = w.ndim - lanes
     if dim is None:
         return tuple(range(int(lanes), w.ndim))
+    if own == 0:
+        raise ValueError(f"dim={dim} does not exist in a parameter of one number; exempt it by a Rule.")
     if not -own <= dim < own:
         raise ValueError(
             f"dim={dim} does not exist in a parameter of {own} dimensions; allowed: {-own}…{own - 1}."
@@ -160,8 +162,15 @@ class Norm(Addable):
     def norm(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """‖w‖_p with reduced dimensions kept, and λ shaped to it."""
         dims = group_dims(w, None, lanes_of(self.strength))
-        # dim=() would mean all dimensions, where a lane holds a single number
-        norm = torch.linalg.vector_norm(wide(w), self.p, dim=dims, keepdim=True) if dims else wide(w).abs()
+        x = wide(w)
+        if not dims:  # dim=() would mean all dimensions, where a lane holds a single number
+            norm = x.abs()
+        elif self.p in (1, 2) or not x.numel():
+            norm = torch.linalg.vector_norm(x, self.p, dim=dims, keepdim=True)
+        else:  # high powers of small numbers are 0
+            top = x.detach().abs().amax(dims, keepdim=True)
+            top = torch.where(top > 0, top, torch.ones_like(top))
+            norm = top * torch.linalg.vector_norm(x / top, self.p, dim=dims, keepdim=True)
         return norm, torch.as_tensor(over(self.strength, w), dtype=norm.dtype, device=w.device)
 
     def value(self, w: Tensor) -> Tensor:

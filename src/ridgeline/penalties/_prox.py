@@ -42,7 +42,7 @@ def shrink_groups_weighted(w: Tensor, strength: Tensor, step: Tensor, dims: tupl
     most = h.amax(dims, keepdim=True)
     h, kappa = h / most, strength / most  # the same minimum, in numbers of a tame size
     force = torch.linalg.vector_norm(h * pull, dim=dims, keepdim=True)
-    active = force > kappa
+    active = ~(force <= kappa)  # NaN stays NaN
     s = torch.where(active, force - kappa, torch.zeros_like(force))
     kappa = torch.where(active, kappa, torch.ones_like(force))
     moving, exact = active, 2 * torch.finfo(w.dtype).eps

@@ -56,11 +56,16 @@ class L2SP(Separable):
         """
         found = self.reference
         if found is None:
-            found = w.detach().clone()
+            found = w
         elif isinstance(found, Mapping):
             if name not in found:
                 raise ValueError(f"L2SP: the reference has no tensor called {name!r}; add it, or exempt it.")
-            found = found[name].detach().to(w.device, w.dtype)
+            found = found[name]
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                f"L2SP: the reference is {found!r}; give a tensor, a mapping of parameter names to tensors, or None."
+            )
+        found = found.detach().to(w.device, w.dtype, copy=True)  # a state_dict shares the weights' memory
         if found.shape != w.shape:
             raise ValueError(
                 f"L2SP: the reference of {name} has shape {tuple(found.shape)}, the parameter {tuple(w.shape)}; "

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from ridgeline.regularizer._sharded import at_rest, local, summed
+
 _REMEDY = (
     "compute it from the parameters themselves: reg = ridgeline.regularize(model, …); loss + reg.penalty()."
 )
@@ -18,7 +20,8 @@ def assert_acting(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None
     alarm: the gradient is asked for again with the weights slightly moved, and moved back bit for bit.
 
     Args:
-        term: the penalty as it is added to the loss, or a function that computes it.
+        term: the penalty as it is added to the loss, or a function that computes it. Under fully_shard: of the
+            sharded parameters, as reg.penalty() is, and asked for by every process.
         model: whose parameters it should move.
 
     Raises:
@@ -37,6 +40,7 @@ def assert_acting(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None
 
 
 def _check(term: Tensor | Callable[[], Tensor], model: nn.Module) -> None:
+    at_rest(model)
     value = term() if callable(term) and not isinstance(term, Tensor) else term
     if not isinstance(value, Tensor) or not value.requires_grad:
         raise AssertionError(
@@ -69,7 +73,8 @@ def _in_graph(value: Tensor, parameters: list[nn.Parameter]) -> bool:
 
 
 def _moves(grads: tuple[Tensor | None, ...]) -> bool:
-    return any(g is not None and bool(g.detach().ne(0).any()) for g in grads)
+    moved = [(local(g.detach()).ne(0).sum(), g) for g in grads if g is not None]
+    return any(map(bool, summed(moved)))  # all processes must agree
 
 
 def _moves_nearby(term: Tensor | Callable[[], Tensor], value: Tensor, parameters: list[nn.Parameter]) -> bool:
@@ -77,8 +82,8 @@ def _moves_nearby(term: Tensor | Callable[[], Tensor], value: Tensor, parameters
     generator = torch.Generator().manual_seed(0)
     try:
         for p in parameters:
-            move = torch.randn(p.shape, generator=generator).to(p.device, p.dtype)
-            p.data.add_(move, alpha=1e-2)  # .data: the graph's saved weights move along, unnoticed
+            here = local(p.data)  # .data: the graph's saved weights move along, unnoticed
+            here.add_(torch.randn(here.shape, generator=generator).to(here.device, here.dtype), alpha=1e-2)
         if callable(term) and not isinstance(term, Tensor):
             return _moves(_gradients(term(), parameters))
         return _moves(_gradients(value, parameters)) or _norm_at_zero(value, parameters)

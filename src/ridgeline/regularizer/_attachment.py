@@ -1,18 +1,23 @@
 """What a regularizer holds: the terms of a model, attached to its optimizer, and how they get lost."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer._check import check_compile, check_model, check_optimizer
+from ridgeline.regularizer._check_sharded import check_sharded, check_wrapping
 from ridgeline.regularizer._compiled import Compiled, compile_now
 from ridgeline.regularizer._forgotten import Watch
 from ridgeline.regularizer._hooks import Clock, StepHooks
+from ridgeline.regularizer._kernels import Factor
+from ridgeline.regularizer._sharded import at_rest
 from ridgeline.regularizer._term import (
+    REBIND,
     Term,
     has_constraint,
     in_objective,
@@ -50,6 +55,9 @@ class Attachment:
         self._hooks: StepHooks | None = None
         self._watch = Watch(set(), set(), None)
         self._lost = False
+        self._kept: dict[str, Tensor] = {}
+        self._optimizer: Optimizer | None = None
+        self._first_lr: list[Factor] = []
         self.bind(model, optimizer)
 
     def bind(self, model: nn.Module, optimizer: Optimizer | None = None) -> Self:
@@ -60,23 +68,38 @@ class Attachment:
         Raises:
             ValueError: as `regularize` does.
         """
-        kept = references(self._terms)
+        check_wrapping(model)
+        at_rest(model)
+        self._kept |= references(self._terms)
+        kept = self._kept
         assignments = assign(model, self._rules, self._mode)
         terms = [restored(term_of(row), kept) for row in assignments if row.penalty is not None]
         check_model(assignments, terms)
+        check_sharded(terms)
         check_optimizer(optimizer, terms, self._metric)
         if self._compiled is not None:
             check_compile(terms)
             compile_now([t.parameter for t in terms])
+        same = optimizer is not None and optimizer is self._optimizer
         self.remove()
         self._model, self._optimizer, self._lost = model, optimizer, False
         self._assignments = assignments
         self._take(terms)
         if optimizer is not None:
             self._hooks = StepHooks(optimizer, terms, self._clock, self._metric, self._compiled)
+            if same and len(self._first_lr) == len(self._hooks.first_lr):
+                self._hooks.first_lr = self._first_lr
+            self._first_lr = self._hooks.first_lr
         acting = [t for t in terms if not is_zero(t.penalty)]
         elsewhere = [t for t in acting if t.mode != "loss" or has_constraint(t.penalty)]
-        self._watch = Watch(_ids(self._in_loss), _ids(elsewhere), optimizer)
+        frozen = [(a.name, a.parameter) for a in assignments if a.reason == "frozen"]
+        since = _sharded_since(acting)
+        self._watch = Watch(_ids(self._in_loss), _ids(elsewhere), optimizer, since, frozen)
+        if self._hooks is not None:
+            self._hooks.watch = (
+                self._watch
+            )  # which lives as long as the hooks, though the regularizer is dropped
+        self._path = path_to({id(t.module) for t in terms}, model)
         return self
 
     def _take(self, terms: list[Term]) -> None:
@@ -87,6 +110,7 @@ class Attachment:
 
     def remove(self) -> None:
         """Detach: the optimizer and the model go on as if never regularized."""
+        self._kept |= references(self._terms)
         if self._hooks is not None:
             self._hooks.remove()
         self._watch.remove()
@@ -114,15 +138,49 @@ class Attachment:
         if self._lost or (self._hooks is not None and not self._hooks.alive()):
             raise RuntimeError(_LOST)
 
+    def _check_path(self) -> None:
+        """The cheap part of `_check_current`, for every step: whether modules stand where they stood."""
+        if not torch.compiler.is_compiling() and any(
+            parent._modules.get(key) is not child for parent, key, child in self._path
+        ):
+            self._check_current()
+
     def _check_current(self) -> None:
         """Raise when a layer was exchanged: its penalty would go on to be that of the old one."""
         held = {id(p) for p in self._model.parameters()}
-        gone = [t.name for t in self._terms if any(id(p) not in held for p in t.parameters())]
+        gone = [t for t in self._terms if any(id(p) not in held for p in t.parameters())]
+        if gone:
+            modules = {id(m) for m in self._model.modules()}
+            gone = [t for t in gone if id(t.module) not in modules or not t.held()]
         if gone:
             raise RuntimeError(
-                f"{', '.join(gone[:3])} of the model was exchanged since it was regularized; call "
-                f"reg.bind(model, optimizer) with the ones in use."
+                f"{', '.join(t.name for t in gone[:3])} of the model was exchanged since it was regularized; {REBIND}"
             )
+
+
+def path_to(wanted: set[int], model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """(parent, name, child) for every step from the model to the modules with these ids."""
+    found: list[tuple[nn.Module, str, nn.Module]] = []
+    seen: dict[int, bool] = {}
+
+    def leads(module: nn.Module) -> bool:
+        if id(module) not in seen:
+            seen[id(module)] = id(module) in wanted
+            steps = [
+                (module, key, child)
+                for key, child in module._modules.items()
+                if child is not None and leads(child)
+            ]
+            found.extend(steps)
+            seen[id(module)] |= bool(steps)
+        return seen[id(module)]
+
+    leads(model)
+    return found
+
+
+def _sharded_since(terms: Sequence[Term]) -> Callable[[], bool]:
+    return lambda: any(t.sharded_since() for t in terms)
 
 
 def _ids(terms: Sequence[Term]) -> set[int]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer._sharded import local, summed
 from ridgeline.regularizer._table import Table
 from ridgeline.regularizer._term import is_zero, parts_of
 from ridgeline.select import Assignment, current
@@ -82,10 +83,10 @@ def audit_of(
     """
     groups = {} if optimizer is None else {id(p): g for g in optimizer.param_groups for p in g["params"]}
     rows = []
-    for a in assignments:
+    for a, denormals in zip(assignments, _denormals(assignments), strict=True):
         group = groups.get(id(a.parameter))
         decay = 0.0 if group is None else float(group.get("weight_decay", 0))
-        row = _row(a, optimizer, group, decay, clock)
+        row = _row(a, optimizer, group, decay, denormals, clock)
         if a.name in invariant:
             row["flags"] += _INVARIANT[invariant[a.name]]
         if group is not None and first_lr is not None:
@@ -95,9 +96,13 @@ def audit_of(
 
 
 def _row(
-    a: Assignment, optimizer: Optimizer | None, group: dict[str, Any] | None, decay: float, clock: int
+    a: Assignment,
+    optimizer: Optimizer | None,
+    group: dict[str, Any] | None,
+    decay: float,
+    denormals: int,
+    clock: int,
 ) -> dict[str, Any]:
-    denormals = 0 if a.effective else _denormals(a.parameter)
     flags = []
     if a.tied:
         flags.append("tied to " + ", ".join(a.tied))
@@ -130,13 +135,21 @@ def _row(
     }
 
 
-def _denormals(p: Tensor) -> int:
-    """How many elements lie between 0 and the smallest normal number."""
-    if not p.is_floating_point() or p.is_meta:
-        return 0
-    tiny = torch.finfo(p.dtype).tiny
-    magnitude = p.detach().abs()
-    return int(((magnitude > 0) & (magnitude < tiny)).sum())
+def _denormals(rows: Sequence[Assignment]) -> list[int]:
+    """How many elements of each lie between 0 and the smallest normal number."""
+    counted = {
+        k: a.parameter
+        for k, a in enumerate(rows)
+        if a.parameter.is_floating_point() and not a.parameter.is_meta and not a.effective
+    }
+    totals = summed([(_tiny(local(p.detach())), p) for p in counted.values()])
+    found = dict(zip(counted, map(int, totals), strict=True))
+    return [found.get(k, 0) for k in range(len(rows))]
+
+
+def _tiny(w: Tensor) -> Tensor:
+    magnitude = w.abs()
+    return ((magnitude > 0) & (magnitude < torch.finfo(w.dtype).tiny)).sum()
 
 
 def _strength(penalty: Penalty, clock: int) -> float | list[float] | str:

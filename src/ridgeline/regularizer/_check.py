@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS, SGD, Optimizer
 
-from ridgeline.penalties import L1, ElasticNet
+from ridgeline.penalties import L1, ElasticNet, Nuclear, group_dims, lanes_of
+from ridgeline.regularizer._compiled import SMALLEST
 from ridgeline.regularizer._metric import refusal
 from ridgeline.regularizer._term import Term, has_constraint, is_zero, parts_of
 from ridgeline.select import MODES, Assignment
@@ -31,10 +32,11 @@ def check_compile(terms: Sequence[Term]) -> None:
     Raises:
         ValueError: where no term has a pass that is worth compiling.
     """
-    if not any(isinstance(part, (L1, ElasticNet)) for t in terms for part in parts_of(t.penalty)):
+    large = [t for t in terms if t.parameter.numel() >= SMALLEST]
+    if not any(isinstance(part, (L1, ElasticNet)) for t in large for part in parts_of(t.penalty)):
         raise ValueError(
-            "regularize: compile=True has no effect here: only L1 and elastic net have passes that gain by it; "
-            "leave it out."
+            f"regularize: compile=True has no effect here: only L1 and elastic net on tensors of {SMALLEST:,} and "
+            f"more weights have passes that gain by it; leave it out."
         )
 
 
@@ -46,6 +48,7 @@ def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> Non
             on leaves.
     """
     for term in terms:
+        _check_dim(term)
         if not term.parameter.is_floating_point():
             raise ValueError(
                 f"{term.name} has dtype {term.parameter.dtype}; penalties are defined for real floating dtypes. "
@@ -61,6 +64,17 @@ def check_model(assignments: Sequence[Assignment], terms: Sequence[Term]) -> Non
                 f"{term.name} is parametrized: it is computed from other parameters, and mode '{term.mode}' can "
                 f"only move those. Use mode 'loss' or 'coupled', or name the leaf in a Rule ({_leaves(term)})."
             )
+
+
+def _check_dim(term: Term) -> None:
+    w = term.tensor()
+    for part in parts_of(term.penalty):
+        dim, lanes = getattr(part, "dim", None), lanes_of(getattr(part, "strength", 0.0))
+        if isinstance(dim, int):
+            try:
+                group_dims(w, dim, lanes)
+            except ValueError as error:
+                raise ValueError(f"{term.name}: {type(part).__name__}: {error}") from None
 
 
 def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:
@@ -117,6 +131,12 @@ def _check_mode(optimizer: Optimizer, term: Term, held: dict[int, dict[str, obje
         why = refusal(optimizer) if metric == "optimizer" else None
         if why:
             raise ValueError(why)
+        by_element = metric == "optimizer" and not isinstance(optimizer, SGD)
+        if by_element and any(isinstance(part, Nuclear) for part in parts_of(term.penalty)):
+            raise ValueError(
+                f"mode 'proximal': Nuclear has no proximal operator in the metric of {type(optimizer).__name__}, a "
+                f"step for each weight; pass metric='euclidean', or use SGD, or mode 'loss' or 'coupled'."
+            )
 
 
 def _leaves(term: Term) -> str:

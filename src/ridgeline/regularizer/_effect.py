@@ -1,6 +1,7 @@
 """reg.effect(loss): how hard the penalty pulls at each tensor at this moment, beside the data."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer._data_gradients import data_gradients
 from ridgeline.regularizer._hooks import Clock, StepHooks
+from ridgeline.regularizer._sharded import like, local, summed
+from ridgeline.regularizer._stand_in import stand_ins
 from ridgeline.regularizer._table import Table
 from ridgeline.regularizer._term import Term
 
@@ -49,13 +53,22 @@ class Effect(Table):
     def cells(self, row: dict[str, Any]) -> tuple[str, ...]:
         """One row of the table."""
         numbers = (row["data_gradient"], row["penalty_gradient"], row["ratio"])
-        return (row["name"], *(f"{x:.3g}" for x in numbers), f"{row['share']:.2%}", row["sentence"])
+        said = f"{row['verdict']}: {row['sentence']}"
+        return (row["name"], *(f"{x:.3g}" for x in numbers), f"{row['share']:.2%}", said)
 
 
 def effect_of(
-    loss: Tensor, terms: Sequence[Term], optimizer: Optimizer | None, clock: Clock, metric: str
+    loss: Tensor,
+    terms: Sequence[Term],
+    model: nn.Module,
+    optimizer: Optimizer | None,
+    clock: Clock,
+    metric: str,
 ) -> Effect:
     """The effect at the weights as they are; weights, gradients and the optimizer's state stay so.
+
+    Args:
+        model: of which `loss` is; under DistributedDataParallel or fully_shard, every process must call.
 
     Raises:
         ValueError: for a loss without a graph, of several numbers, or with the penalty in it.
@@ -65,11 +78,10 @@ def effect_of(
     if optimizer is not None:  # some optimizers look at all gradients at once
         held += [p for group in optimizer.param_groups for p in group["params"]]
     leaves = list({id(p): p for p in held if p.requires_grad}.values())
-    grads = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True) if leaves else ()
-    data = {id(p): g for p, g in zip(leaves, grads, strict=True) if g is not None}
+    data = data_gradients(loss, leaves, model)
     pulls = [_pull(t.at(clock.step), t) for t in terms]
     if optimizer is None or isinstance(optimizer, LBFGS):
-        return Effect([_row(t, data, pull, data, pull) for t, pull in zip(terms, pulls, strict=True)])
+        return Effect(_rows(terms, data, pulls, [data] * len(terms), pulls))
     plain = _displacement(optimizer, leaves, data, [], clock, metric)
     pushed = dict(data)
     for term, pull in zip(terms, pulls, strict=True):
@@ -78,7 +90,7 @@ def effect_of(
                 pushed[key] = pushed[key] + grad if key in pushed else grad
     whole = _displacement(optimizer, leaves, pushed, terms, clock, metric)
     change = {key: moved - plain[key] for key, moved in whole.items()}
-    return Effect([_row(t, data, pull, plain, change) for t, pull in zip(terms, pulls, strict=True)])
+    return Effect(_rows(terms, data, pulls, [plain] * len(terms), [change] * len(terms)))
 
 
 def _check(loss: Tensor) -> None:
@@ -107,7 +119,8 @@ def _check(loss: Tensor) -> None:
 def _pull(penalty: Penalty, term: Term) -> ById:
     """∇R by parameter."""
     if not term.effective:
-        return {id(term.parameter): penalty.gradient(term.tensor().detach())}
+        w = term.tensor()
+        return {id(term.parameter): like(stand_ins([(penalty, w)])[0].gradient(local(w.detach())), w)}
     leaves = [p for p in term.leaves if p.requires_grad]
     with torch.enable_grad():
         grads = torch.autograd.grad(penalty.value(term.tensor()).sum(), leaves, allow_unused=True)
@@ -138,28 +151,47 @@ def _displacement(
     return {id(p): (twins[id(p)] - p).detach() for p in leaves}
 
 
-def _norm(tensors: Mapping[int, Tensor], term: Term) -> float:
-    found = [tensors[id(p)] for p in term.leaves if id(p) in tensors]
-    return float(torch.stack([t.double().norm() for t in found]).norm()) if found else 0.0
+def _norms(terms: Sequence[Term], tensors: Sequence[ById]) -> list[float]:
+    """The norm of each term's tensors; of sharded ones, over all shards."""
+    owned = [
+        (k, found[id(p)], p)
+        for k, (t, found) in enumerate(zip(terms, tensors, strict=True))
+        for p in t.leaves
+        if id(p) in found
+    ]
+    squares = [0.0] * len(terms)
+    for (k, _, _), square in zip(
+        owned, summed([(local(x).double().square().sum(), p) for _, x, p in owned]), strict=True
+    ):
+        squares[k] += float(square)
+    return [math.sqrt(square) for square in squares]
 
 
-def _row(term: Term, data: ById, pull: ById, step: ById, change: ById) -> dict[str, Any]:
-    loss, penalty, plain, by_penalty = (_norm(x, term) for x in (data, pull, step, change))
+def _rows(
+    terms: Sequence[Term], data: ById, pulls: Sequence[ById], plain: Sequence[ById], change: Sequence[ById]
+) -> list[dict[str, Any]]:
+    weights = [{id(p): p.detach() for p in t.leaves} for t in terms]
+    norms = [_norms(terms, x) for x in ([data] * len(terms), pulls, plain, change, weights)]
+    return [_row(term, data, *found) for term, *found in zip(terms, *norms, strict=True)]
+
+
+def _row(
+    term: Term, data: ById, loss: float, penalty: float, plain: float, by_penalty: float, size: float
+) -> dict[str, Any]:
     share = by_penalty / (by_penalty + plain) if by_penalty else 0.0
-    size = _norm({id(p): p.detach() for p in term.leaves}, term)
     relative = by_penalty / size if size else float("inf")
     if by_penalty == 0:
         verdict, sentence = "dead", _why_dead(term, data, penalty, size)
     elif relative < NEGLIGIBLE:
         verdict = "negligible"
-        sentence = f"a step moves it by {relative:.1g} of its size for the penalty: nothing in 100,000 steps"
-    elif share > DOMINATING:
-        verdict, sentence = (
-            "dominating",
-            f"{share:.1%} of the step is the penalty's: the data hardly moves it",
+        sentence = (
+            f"a step moves it by {relative:.1g} of its size for the penalty: not by 1 % in 100,000 steps"
         )
+    elif share > DOMINATING:
+        why = "the data hardly moves it" if loss else "the data's gradient is 0 at this moment"
+        verdict, sentence = "dominating", f"nearly all of the step is the penalty's: {why}"
     else:
-        verdict, sentence = "acting", f"the penalty makes {share:.2g} of the step"
+        verdict, sentence = "acting", f"the penalty is {by_penalty / plain:.2g} of what the data moves"
     return {
         "name": term.name,
         "mode": term.mode,
@@ -178,5 +210,7 @@ def _why_dead(term: Term, data: ById, penalty: float, size: float) -> str:
     if penalty and term.mode != "loss" and not any(id(p) in data for p in term.leaves):
         return "the loss does not reach it, so the optimizer leaves it out, and its penalty too"
     if size == 0:
-        return "all its weights are 0: nothing is left to shrink"
-    return "the penalty's gradient is 0" if penalty == 0 else "the step does not move it for the penalty"
+        return "all its weights are 0, where the penalty does not pull; it acts once the data moves them"
+    if penalty == 0:
+        return "the penalty's gradient is 0"
+    return "what the penalty adds is lost in the rounding of the step"

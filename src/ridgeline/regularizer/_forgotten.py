@@ -1,12 +1,17 @@
 """Watching every optimizer's steps: a penalty that never entered the loss, an optimizer that is not the bound one."""
 
+import warnings
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from ridgeline.regularizer._step import closure_of
+from ridgeline.regularizer._sharded import is_sharded
+from ridgeline.regularizer._step import closure_of, fills_state
+from ridgeline.regularizer._term import REBIND
 
 _FORGOTTEN = (
     "an optimizer stepped on penalised parameters without a backward pass through reg.penalty(): add it to the "
@@ -18,6 +23,12 @@ _OTHER = (
 )
 
 
+_SHARDED = (
+    "penalised parameters were sharded since they were regularized, so the penalty did not act: call "
+    "reg.bind(model, optimizer) with the ones in use. This is said once."
+)
+
+
 class Watch:
     """Raises, once, when penalised parameters are about to move without their penalty.
 
@@ -25,10 +36,21 @@ class Watch:
         in_loss: ids of the parameters whose penalty belongs to the loss.
         in_step: ids of those whose penalty acts in the bound optimizer's step.
         bound: that optimizer, if any.
+        sharded_since: whether fully_shard exchanged penalised parameters, which then are watched in vain.
+        frozen: parameters that got no penalty since they were frozen, by name.
     """
 
-    def __init__(self, in_loss: set[int], in_step: set[int], bound: Optimizer | None) -> None:
+    def __init__(
+        self,
+        in_loss: set[int],
+        in_step: set[int],
+        bound: Optimizer | None,
+        sharded_since: Callable[[], bool] = lambda: False,
+        frozen: Sequence[tuple[str, Tensor]] = (),
+    ) -> None:
+        self._frozen = list(frozen)
         self._in_loss, self._in_step, self._bound = in_loss, in_step, bound
+        self._sharded_since, self._filling = sharded_since, False
         self._reached, self._said = False, False
         self.paused = False
         self._stepped: set[int] = set()
@@ -47,8 +69,11 @@ class Watch:
 
     def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Before any optimizer's step."""
-        if self.paused:
+        self._filling = fills_state(optimizer, kwargs)
+        if self.paused or self._filling:
             return
+        if self._frozen:
+            self._check_frozen()
         if optimizer is not self._bound:
             self._check_same(optimizer)
         if closure_of(args, kwargs) is None:
@@ -56,7 +81,7 @@ class Watch:
 
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """After any optimizer's step; with a closure, the backward pass was inside."""
-        if self.paused:
+        if self.paused or self._filling:
             return
         if closure_of(args, kwargs) is not None:
             self._check_used(optimizer)
@@ -64,11 +89,27 @@ class Watch:
             self._stepped.add(id(optimizer))  # one backward pass serves each of several optimizers once
             self.steps += 1
 
+    def _check_frozen(self) -> None:
+        """Warn, once, when parameters that were frozen begin to train, without a penalty."""
+        moving = [name for name, p in self._frozen if p.requires_grad and p.grad is not None]
+        if moving:
+            self._frozen = []
+            warnings.warn(
+                f"{', '.join(moving[:3])} was frozen when the model was regularized, and trains now without a "
+                f"penalty; {REBIND}",
+                stacklevel=5,
+            )
+
     def _check_same(self, optimizer: Optimizer) -> None:
-        held = (p for group in optimizer.param_groups for p in group["params"])
-        if not self._said and any(id(p) in self._in_step and p.grad is not None for p in held):
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        if self._said:
+            return
+        if any(id(p) in self._in_step and p.grad is not None for p in held):
             self._said = True
             raise RuntimeError(_OTHER)
+        if any(is_sharded(p) for p in held) and self._sharded_since():
+            self._said = True
+            raise RuntimeError(_SHARDED)
 
     def _check_used(self, optimizer: Optimizer) -> None:
         if self._said or (self._reached and id(optimizer) not in self._stepped):

@@ -26,6 +26,12 @@ def param_groups(model: nn.Module, rules: Penalty | Sequence[Rule]) -> list[dict
         >>> [(g["weight_decay"], len(g["params"])) for g in param_groups(model, L2(0.01))]
         [(0.01, 1), (0.0, 3)]
     """
+    given = [] if isinstance(rules, Penalty) else [rule for rule in rules if rule.mode is not None]
+    if given:
+        raise ValueError(
+            f"param_groups: {given[0]} names a mode, and what a decay means is the optimizer's (coupled in SGD and "
+            f"Adam, decoupled in AdamW); leave mode out."
+        )
     groups: dict[float, list[nn.Parameter]] = {}
     for row in assign(model, rules):
         strength = 0.0

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor
@@ -13,8 +14,11 @@ from ridgeline.regularizer import _step as steps
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._in_loss import total
 from ridgeline.regularizer._kernels import Factor, fold
-from ridgeline.regularizer._split import natively, split
+from ridgeline.regularizer._split import begin, join, natively, split, whole
 from ridgeline.regularizer._term import Term, has_constraint, is_zero, scheduled
+
+# The hooks that act in each optimizer.
+_LIVE: "WeakKeyDictionary[Optimizer, WeakSet[StepHooks]]" = WeakKeyDictionary()
 
 
 @dataclass
@@ -43,14 +47,20 @@ class StepHooks:
     ) -> None:
         self.optimizer, self._clock, self._metric, self._compiled = optimizer, clock, metric, compiled
         self.take(terms)
-        self._whole: list[dict[str, Any]] | None = None
-        self._first_lr: list[Factor] = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]
+        # Traced, the passes of one tensor would be guarded as if they were another's; an optimizer has
+        # loaded the compiler by now.
+        self._prox: Callable[..., None] = torch.compiler.disable(steps.prox)
+        self.watch: object = None
+        self._filling = False
+        self.first_lr: list[Factor] = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]
+        self._warn_of_others()
         self._handles = [
             optimizer.register_step_pre_hook(self._before),
             optimizer.register_step_post_hook(self._after),
             optimizer.register_load_state_dict_post_hook(self._loaded),
-            optimizer.register_state_dict_pre_hook(lambda _: self._join()),  # after a step that raised
+            optimizer.register_state_dict_pre_hook(lambda _: join(optimizer)),  # after a step that raised
         ]
+        self._hook = int(self._handles[0].id)
 
     def take(self, terms: Sequence[Term]) -> None:
         """Act for these terms from now on."""
@@ -63,22 +73,38 @@ class StepHooks:
 
     def alive(self) -> bool:
         """Whether the optimizer still calls these hooks, where they have anything to do."""
-        return not self._by_id or self._handles[0].id in self.optimizer._optimizer_step_pre_hooks
+        return not self._by_id or self._hook in self.optimizer._optimizer_step_pre_hooks
 
     def remove(self) -> None:
         """Leave the optimizer as it was."""
-        self._join()
+        join(self.optimizer)
         for handle in self._handles:
             handle.remove()
+        _LIVE.get(self.optimizer, WeakSet()).discard(self)
+
+    def _warn_of_others(self) -> None:
+        """Two regularizers on one tensor add up, as when a notebook's cell is run again."""
+        others = _LIVE.setdefault(self.optimizer, WeakSet())
+        both = [t.name for other in others for key, t in self._by_id.items() if key in other._by_id]
+        if both:
+            warnings.warn(
+                f"{', '.join(both[:3])} is penalised by another regularizer of this optimizer already, and both act; "
+                f"call remove() on the one that is not wanted.",
+                stacklevel=6,
+            )
+        others.add(self)
 
     def initial_lr(self, group: dict[str, Any]) -> Factor:
         """η₀ of a group: its initial_lr, else its learning rate when the hooks were attached."""
         if "initial_lr" in group:
             return fold(group["initial_lr"])
-        place = next(i for i, g in enumerate(self.optimizer.param_groups) if g is group)
-        return self._first_lr[min(place, len(self._first_lr) - 1)]
+        place = next(i for i, g in enumerate(whole(self.optimizer)) if g is group)
+        return self.first_lr[min(place, len(self.first_lr) - 1)]
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        self._filling = steps.fills_state(optimizer, kwargs)
+        if self._filling or steps.inner(optimizer):
+            return None
         self._split(optimizer)
         closure = steps.closure_of(args, kwargs)
         if closure is not None:
@@ -88,10 +114,10 @@ class StepHooks:
 
     def _split(self, optimizer: Optimizer) -> None:
         """Hand plain L2 to the optimizer's own weight decay for this step; the rest is for the hook."""
-        self._join()
         self._by_hook = dict(self._by_id)
         if torch.compiler.is_compiling():
             return
+        begin(optimizer, id(self))
         decayed = {id(p) for g in optimizer.param_groups if g.get("weight_decay") for p in g["params"]}
         inside: dict[int, tuple[float, str]] = {}
         for key, term in self._by_id.items():
@@ -103,21 +129,19 @@ class StepHooks:
                 if rest is not None:
                     self._by_hook[key] = rest
         if inside:
-            self._whole = split(optimizer, inside)
-
-    def _join(self) -> None:
-        """Give the optimizer its own groups back; also after a step that raised."""
-        if self._whole is not None:
-            self.optimizer.param_groups = self._whole
-        self._whole = None
+            split(optimizer, inside)
 
     def _around(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure as the optimizer calls it: the loss with R, gradients with ∇R."""
 
+        times = 0
+
         def wrapped() -> Any:
+            nonlocal times
             with torch.enable_grad():
                 loss = closure()
-            self._act_before(optimizer)
+            self._act_before(optimizer, decays=times == 0)  # a decay is for the step, not for each look at it
+            times += 1
             pairs = [(t.at(self._clock.step), t.tensor()) for t in self._coupled]
             if not pairs or loss is None:
                 return loss
@@ -126,17 +150,20 @@ class StepHooks:
 
         return wrapped
 
-    def _act_before(self, optimizer: Optimizer) -> None:
+    def _act_before(self, optimizer: Optimizer, decays: bool = True) -> None:
         found, now, compiled = steps.members(optimizer, self._by_hook), self._clock.step, self._compiled
         steps.add_coupled(optimizer, [m for m in found if m[0].mode == "coupled"], now, compiled)
         steps.add_coupled_effective(optimizer, self._effective, now)
-        decayed = [m for m in found if m[0].mode in ("decoupled", "independent")]
+        decayed = [m for m in found if decays and m[0].mode in ("decoupled", "independent")]
         steps.decay(optimizer, decayed, now, self.initial_lr, compiled)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._join()
+        if self._filling or steps.inner(optimizer):
+            return
+        if not torch.compiler.is_compiling():
+            join(optimizer)
         late = {k: t for k, t in self._by_id.items() if t.mode == "proximal" or has_constraint(t.penalty)}
-        steps.prox(optimizer, steps.members(optimizer, late), self._clock.step, self._metric, self._compiled)
+        self._prox(optimizer, steps.members(optimizer, late), self._clock.step, self._metric, self._compiled)
         self._clock.step += not (self._scheduled and steps.skipped(optimizer))
 
     def _loaded(self, optimizer: Optimizer) -> None:

@@ -16,23 +16,40 @@ from torch import Tensor
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._compiled import Compiled
+from ridgeline.regularizer._sharded import grad_shard, is_sharded, like, local
+from ridgeline.regularizer._stand_in import Pairs, read, values
+from ridgeline.regularizer._term import parts_of
 
 _WILL_EXECUTE: Callable[[Any], bool] | None = getattr(torch._C, "_will_engine_execute_node", None)
 
 
+_SPARSE = (
+    "a penalised parameter has a sparse gradient, and a penalty on all its rows would make every step dense; use "
+    "sparse=False, or exempt the parameter by a Rule with penalty None."
+)
+
+
 def penalty_in_graph(
-    pairs: Sequence[tuple[Penalty, Tensor]], reached: Callable[[], None], compiled: Compiled | None = None
+    pairs: Pairs, reached: Callable[[], None], compiled: Compiled | None = None, besides: Pairs = ()
 ) -> Tensor:
     """Σ R(w) over the pairs, shape () or (lanes,), differentiable.
 
     Args:
         reached: called whenever a backward pass goes through the penalty.
         compiled: by compiled passes where there are some.
+        besides: pairs whose values are added without a graph.
+
+    Raises:
+        RuntimeError: for sharded tensors inside torch.compile or torch.func, or with an optimizer step in the
+            backward pass.
     """
     tensors = [w for _, w in pairs]
     if not torch.is_grad_enabled():
-        return total(pairs, compiled)
-    if _ordinary_graph(tensors):
+        return total([*pairs, *besides], compiled)
+    sharded = any(is_sharded(w) for w in tensors)
+    if sharded:
+        _check_sharded(pairs)
+    elif _ordinary_graph(tensors) or any(_learned(penalty) for penalty, _ in pairs):
         found = torch.stack(
             [penalty.value(w).float() if w.element_size() < 4 else penalty.value(w) for penalty, w in pairs]
         ).sum(0)
@@ -40,20 +57,50 @@ def penalty_in_graph(
             reached()
         else:
             found.register_hook(lambda _: reached())
-        return found
+        return found + total(besides, compiled) if besides else found
     apply: Callable[..., Tensor] = _Penalty.apply
-    return apply([penalty for penalty, _ in pairs], reached, compiled, *tensors)
+    return apply([penalty for penalty, _ in pairs], besides, reached, compiled, *tensors)
 
 
 @torch.no_grad()
-def total(pairs: Sequence[tuple[Penalty, Tensor]], compiled: Compiled | None = None) -> Tensor:
+def total(pairs: Pairs, compiled: Compiled | None = None) -> Tensor:
     """Σ R(w) without a graph."""
-    found: Tensor | None = None
-    for penalty, w in pairs:
-        value = kernels.value(penalty, w, compiled)
-        found = value if found is None else found.to(value.device) + value
-    assert found is not None
+    return _sum(values(pairs, compiled))
+
+
+def _sum(values: Sequence[Tensor]) -> Tensor:
+    found = values[0]
+    for value in values[1:]:
+        found = found.to(value.device) + value
     return found
+
+
+def _check_sharded(pairs: Pairs) -> None:
+    tensors = [w for _, w in pairs]
+    if any(_learned(penalty) for penalty, _ in pairs):
+        raise RuntimeError(
+            "reg.penalty() of a sharded model has no gradient for a strength: give detached numbers."
+        )
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        raise RuntimeError(
+            "reg.penalty() of a sharded model talks to other processes, which torch.compile and torch.func do not "
+            "see: call it outside of them."
+        )
+    if not all(w.is_leaf for w in tensors):
+        raise RuntimeError(
+            "reg.penalty() of a sharded model needs its own parameters, not tensors put for them."
+        )
+    if any(getattr(w, "_post_accumulate_grad_hooks", None) for w in tensors if is_sharded(w)):
+        raise RuntimeError(
+            "a hook acts on gradients during the backward pass, before data and penalty of a sharded model are "
+            "added up in them; use mode='coupled' with optimizer=."
+        )
+
+
+def _learned(penalty: Penalty) -> bool:
+    """Whether a strength is itself to be trained."""
+    strengths = [getattr(part, "strength", None) for part in parts_of(penalty)]
+    return any(isinstance(s, Tensor) and s.requires_grad for s in strengths)
 
 
 def _ordinary_graph(tensors: Sequence[Tensor]) -> bool:
@@ -74,13 +121,16 @@ class _Penalty(torch.autograd.Function):
     def forward(
         ctx: Any,
         penalties: list[Penalty],
+        besides: Pairs,
         reached: Callable[[], None],
         compiled: Compiled | None,
         *weights: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(*weights)
-        ctx.penalties, ctx.reached, ctx.compiled, ctx.leaves = penalties, reached, compiled, weights
-        return total(list(zip(penalties, weights, strict=True)), compiled)
+        ctx.reached, ctx.compiled, ctx.leaves = reached, compiled, weights
+        found, acting = read([*zip(penalties, weights, strict=True), *besides], compiled)
+        ctx.penalties = acting[: len(weights)]
+        return _sum(found)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -90,12 +140,16 @@ class _Penalty(torch.autograd.Function):
         _ = ctx.saved_tensors
         weights: tuple[Tensor, ...] = ctx.leaves
         if torch.is_grad_enabled() or upstream.ndim:  # create_graph, or lanes: differentiable gradients
+            if any(is_sharded(w) for w in weights):
+                raise RuntimeError(
+                    "reg.penalty() of a sharded model has no second derivative (create_graph=True)."
+                )
             grads = [_ordinary(p, w, upstream) for p, w in zip(ctx.penalties, weights, strict=True)]
-            return (None, None, None, *grads)
+            return (None, None, None, None, *grads)
         found: list[Tensor | None] = []
         later: list[tuple[Penalty, Tensor]] = []
         for place, (penalty, w) in enumerate(zip(ctx.penalties, weights, strict=True)):
-            if not ctx.needs_input_grad[place + 3]:
+            if not ctx.needs_input_grad[place + 4]:
                 found.append(None)
             elif _deferrable(w):
                 later.append((penalty, w))
@@ -104,23 +158,22 @@ class _Penalty(torch.autograd.Function):
                 found.append(_ordinary(penalty, w, upstream))
         if later:
             _add_after_pass(later, upstream, ctx.compiled)
-        return (None, None, None, *found)
+        return (None, None, None, None, *found)
 
 
 def _ordinary(penalty: Penalty, w: Tensor, upstream: Tensor) -> Tensor:
     factor = upstream.to(w.dtype)
-    return (
-        penalty.gradient(w) * factor.view(-1, *([1] * (w.ndim - 1)))
-        if factor.ndim
-        else penalty.gradient(w) * factor
-    )
+    if factor.ndim:
+        return penalty.gradient(w) * factor.view(-1, *([1] * (w.ndim - 1)))
+    return like(penalty.gradient(local(w)) * factor, w)
 
 
 def _deferrable(w: Tensor) -> bool:
     """Whether the running pass will write w.grad, and nobody watches how."""
     if w._backward_hooks or getattr(w, "_post_accumulate_grad_hooks", None):
         return False
-    assert _WILL_EXECUTE is not None
+    if _WILL_EXECUTE is None:
+        return False
     try:
         return _WILL_EXECUTE(torch.autograd.graph.get_gradient_edge(w).node)
     except RuntimeError:  # the pass is autograd.grad, which hands gradients back instead
@@ -135,10 +188,12 @@ def _add_after_pass(
 
     def add() -> None:
         for penalty, w in later:
+            if w.grad is not None and w.grad.is_sparse:
+                raise RuntimeError(_SPARSE)
             if w.grad is None:
                 w.grad = _ordinary(penalty, w, upstream.detach())
             else:
-                kernels.add_gradient(w.grad, penalty, w, factor, compiled)
+                kernels.add_gradient(grad_shard(w), penalty, local(w), factor, compiled)
 
     # Queued twice over: a wrapper for data parallelism queues its own averaging during the pass, after
     # us, and the penalty belongs behind that average.

@@ -31,7 +31,12 @@ def accumulate(target: Tensor, source: Tensor, factor: Factor) -> None:
 
 
 def plain(penalty: Penalty) -> bool:
-    """Whether the strength is one number, so that elementwise passes may ignore the tensor's shape."""
+    """Whether it is one of ours with one number for strength: elementwise passes may ignore the tensor's shape.
+
+    A person's own subclass may have formulas of its own.
+    """
+    if type(penalty) not in (L1, L2, ElasticNet, GroupLasso):
+        return False
     strength = getattr(penalty, "strength", None)
     return isinstance(strength, float) or (isinstance(strength, Tensor) and strength.ndim == 0)
 
@@ -114,7 +119,7 @@ def add_gradient(
             accumulate(target, w, fold(step))
     elif isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
         _add_signs(target, penalty, w, factor, compiled)
-    elif isinstance(penalty, (GroupLasso, Norm)) and getattr(penalty, "p", 2) == 2:
+    elif isinstance(penalty, (GroupLasso, Norm)) and _by_norm(penalty):
         # ∇R = w · (one number a group): no temporary of the tensor's size
         target.addcmul_(w, (_group_scale(penalty, w) * factor).to(w.dtype))
     else:
@@ -136,10 +141,14 @@ def _add_signs(
         accumulate(goal, out, step * ratio)
 
 
+def _by_norm(penalty: GroupLasso | Norm) -> bool:
+    return type(penalty) in (GroupLasso, Norm) and getattr(penalty, "p", 2) == 2
+
+
 def _group_scale(penalty: GroupLasso | Norm, w: Tensor) -> Tensor:
     """λ√|g| / ‖w_g‖, 0 for a group of zeros, with reduced dimensions kept."""
     if isinstance(penalty, Norm):
         norm, weight = penalty.norm(w)
     else:
-        norm, weight = penalty.norms(w)
+        norm, weight = penalty.norms(w if w.element_size() >= 4 else w.float())
     return torch.where(norm > 0, weight / torch.where(norm > 0, norm, torch.ones_like(norm)), 0.0)

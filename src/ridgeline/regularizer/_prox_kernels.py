@@ -73,8 +73,9 @@ def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
 
     Multiplying and dividing again rounds twice, which half precision cannot afford.
     """
-    numbers = isinstance(step.top, float) and isinstance(coefficient(penalty, w), float)
-    return numbers and plain(penalty) and penalty.reduction == "sum" and w.element_size() >= 4
+    if not plain(penalty) or w.element_size() < 4:
+        return False
+    return isinstance(step.top, float) and isinstance(coefficient(penalty, w), float)
 
 
 def _lasso_pass(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ridgeline.penalties import Penalty
 from ridgeline.regularizer._attachment import Attachment
 from ridgeline.regularizer._audit import Audit, audit_of
 from ridgeline.regularizer._effect import Effect, effect_of
@@ -14,6 +15,8 @@ from ridgeline.regularizer._invariance import scale_invariant
 from ridgeline.regularizer._judge import Run
 from ridgeline.regularizer._response import Response, check_response, response_of
 from ridgeline.regularizer._runner import Runner
+from ridgeline.regularizer._sharded import local, summed
+from ridgeline.regularizer._stand_in import Pairs, values
 from ridgeline.regularizer._term import Term, references, restored, scheduled
 
 
@@ -30,23 +33,25 @@ class Regularizer(Attachment):
             RuntimeError: when the optimizer's hooks were lost, or a schedule is never advanced.
         """
         self._check_attached()
+        self._check_path()
         self._check_clock()
-        inside, outside = self.objective(), self._outside()
-        if inside is not None and outside is not None:
-            return inside + outside
-        found = outside if inside is None else inside
+        inside = {id(t) for t in self._in_loss}
+        besides = self._pairs([t for t in self._terms if id(t) not in inside])
+        found = self._in_graph(besides)
+        if found is None and besides:
+            found = total(besides, self._compiled)
         return self._zero() if found is None else found
 
     def objective(self) -> Tensor | None:
         """What mode "loss" adds to the data loss; None where no term has that mode."""
-        pairs = [(t.at(self._clock.step), t.tensor()) for t in self._in_loss]
-        return penalty_in_graph(pairs, self._watch.reached, self._compiled) if pairs else None
+        return self._in_graph([])
 
-    def _outside(self) -> Tensor | None:
-        inside = {id(t) for t in self._in_loss}
-        pairs = [(t.at(self._clock.step), t.tensor()) for t in self._terms if id(t) not in inside]
-        with torch.no_grad():
-            return total(pairs, self._compiled) if pairs else None
+    def _in_graph(self, besides: Pairs) -> Tensor | None:
+        pairs = self._pairs(self._in_loss)
+        return penalty_in_graph(pairs, self._watch.reached, self._compiled, besides) if pairs else None
+
+    def _pairs(self, terms: Sequence[Term]) -> list[tuple[Penalty, Tensor]]:
+        return [(t.at(self._clock.step), t.tensor()) for t in terms]
 
     def _zero(self) -> Tensor:
         parameters = list(self._model.parameters())
@@ -57,15 +62,17 @@ class Regularizer(Attachment):
         self._check_attached()
         self._check_current()
         with torch.no_grad():
-            return {t.name: total([(t.at(self._clock.step), t.tensor())]) for t in self._terms}
+            found = values(self._pairs(self._terms))
+        return {t.name: value for t, value in zip(self._terms, found, strict=True)}
 
     def log(self, prefix: str = "ridgeline/") -> dict[str, float]:
         """A flat dict for any logger: the penalty, each tensor's, and the share of exact zeros."""
         values = self.terms()
         found = {f"{prefix}penalty": float(sum((v.sum() for v in values.values()), self._zero()))}
         found |= {f"{prefix}penalty/{name}": float(v.sum()) for name, v in values.items()}
-        count = sum(t.tensor().numel() for t in self._terms)
-        zeros = count - sum(int(torch.count_nonzero(t.tensor().detach())) for t in self._terms)
+        tensors = [t.tensor().detach() for t in self._terms]
+        count = sum(w.numel() for w in tensors)
+        zeros = count - sum(map(int, summed([(torch.count_nonzero(local(w)), w) for w in tensors])))
         found[f"{prefix}exact_zeros"] = zeros / count if count else 0.0
         return found
 
@@ -110,7 +117,7 @@ class Regularizer(Attachment):
         """
         self._check_attached()
         self._check_current()
-        return effect_of(loss, self._terms, self._optimizer, self._clock, self._metric)
+        return effect_of(loss, self._terms, self._model, self._optimizer, self._clock, self._metric)
 
     def response(
         self,
@@ -193,10 +200,22 @@ class Regularizer(Attachment):
         self._clock.step, self._advanced = self._clock.step + steps, True
 
     def state_dict(self) -> dict[str, Any]:
-        """The clock and the references of L2SP."""
-        return {"clock": self._clock.step, "references": references(self._terms)}
+        """The clock, the references of L2SP, and η₀ of each group, for mode "independent"."""
+        rates = [float(rate) for rate in self._first_lr]
+        return {"clock": self._clock.step, "references": references(self._terms), "first_lr": rates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave.
+
+        Raises:
+            ValueError: for something else.
+        """
+        if not {"clock", "references"} <= set(state):
+            raise ValueError(
+                f"reg.load_state_dict() got the keys {sorted(map(str, state))}; give what reg.state_dict() returned."
+            )
         self._clock.step = int(state["clock"])
         self._take([restored(term, state["references"]) for term in self._terms])
+        rates = list(state.get("first_lr", ()))
+        if self._hooks is not None and len(rates) == len(self._first_lr):
+            self._first_lr = self._hooks.first_lr = rates

@@ -1,13 +1,14 @@
 """reg.response(step_fn): the same few steps at several strengths from one state, and what they show."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ridgeline.penalties import MaxNorm, Penalty, Schedule, Sum
 from ridgeline.regularizer._judge import Measured, Run, judge
+from ridgeline.regularizer._sharded import summed
 from ridgeline.regularizer._table import Table
 from ridgeline.regularizer._term import Term, is_zero, parts_of
 
@@ -91,6 +92,12 @@ def response_of(
     terms = [t for t in terms if strengths is not None or not is_zero(t.penalty)]
     if not terms:
         raise ValueError("reg.response() has no strength to change: no tensor has a penalty above 0.")
+    parameters = {t.name: t.parameter for t in terms}
+
+    def sums(numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        totals = summed([(number, parameters[name]) for name, number in numbers.items()])
+        return dict(zip(numbers, totals, strict=True))
+
     plain, _ = run(_at(terms, 0.0, absolute=True), False)
     again, _ = run(_at(terms, 0.0, absolute=True), False)
     nudged, _ = run(_at(terms, 0.0, absolute=True), True)
@@ -102,12 +109,11 @@ def response_of(
         for times in (1.0, 10.0):
             found[times], seen = run(_at(terms, number * times, absolute=strengths is not None), False)
             losses.setdefault(strength, seen)
-        if any(
-            torch.equal(found[10.0].last[name], d) for name, d in plain.last.items()
-        ):  # dead, or too weak to see
+        different = sums({name: (found[10.0].last[name] != d).sum() for name, d in plain.last.items()})
+        if not all(map(bool, different.values())):  # dead, or too weak to see
             found[1e4], _ = run(_at(terms, number * 1e4, absolute=strengths is not None), False)
         for name, members in {ALL: [t.name for t in terms], **{t.name: [t.name] for t in terms}}.items():
-            measured = Measured.of(members, plain, again, nudged, found)
+            measured = Measured.of(members, plain, again, nudged, found, sums)
             rows.append({"name": name, "strength": strength, **judge(measured)})
     return Response(rows, steps, losses)
 

@@ -31,7 +31,7 @@ _KEPT = _Kept()
 def scratch(like: Tensor) -> Tensor:
     """Memory of the shape of `like`, its contents arbitrary, in use until the next call."""
     size = most(like.dtype, CHUNK)
-    if like.device.type != "cpu" or like.numel() > size:
+    if like.device.type != "cpu" or like.numel() > size or torch.compiler.is_compiling():
         return torch.empty_like(like)
     kept = _KEPT.pieces.get(like.dtype)
     if kept is None:

@@ -4,13 +4,17 @@ import copy
 import functools
 import inspect
 import random
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from ridgeline.regularizer._sharded import at_rest
 
 
 class Snapshot:
@@ -19,13 +23,14 @@ class Snapshot:
     Args:
         modules: whose parameters and buffers are kept.
         optimizers: whose state and settings are kept.
-        others: whatever has state_dict() and load_state_dict(): schedulers, gradient scalers.
+        others: whatever has state_dict() and load_state_dict() (schedulers, scalers), and generators.
     """
 
     def __init__(
         self, modules: Iterable[nn.Module], optimizers: Iterable[Optimizer], others: Iterable[Any]
     ) -> None:
         self._modules, self._optimizers = list(modules), list(optimizers)
+        self._rest()
         self._flags = [(m, m.training) for module in self._modules for m in module.modules()]
         self._buffers = [(m, dict(m._buffers)) for m, _ in self._flags]
         states = [state for o in self._optimizers for state in o.state.values()]
@@ -40,14 +45,19 @@ class Snapshot:
         kept += [b for _, found in self._buffers for b in found.values() if b is not None]
         kept += [t for values in [*states, *(g for g, _ in self._groups)] for t in _tensors(values.values())]
         self._contents = [(t, t.detach().clone()) for t in {id(t): t for t in kept}.values()]
-        self._others = [(o, copy.deepcopy(o.state_dict())) for o in others]
+        others = list(others)
+        self._generators = [(g, g.get_state()) for g in others if isinstance(g, torch.Generator)]
+        self._others = [(o, copy.deepcopy(o.state_dict())) for o in others if stateful(o)]
         self._random = random_state()
 
     @torch.no_grad()
     def restore(self) -> None:
         """Set everything back."""
+        self._rest()
         for o, state in self._others:
             o.load_state_dict(copy.deepcopy(state))
+        for generator, drawn in self._generators:
+            generator.set_state(drawn)
         for module, flag in self._flags:
             module.training = flag
         for module, buffers in self._buffers:
@@ -66,6 +76,10 @@ class Snapshot:
         for tensor, content in self._contents:
             tensor.copy_(content)
         set_random_state(self._random)
+
+    def _rest(self) -> None:
+        for module in self._modules:  # what fully_shard gathered for a pass would outlive the shards
+            at_rest(module)
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
@@ -95,20 +109,36 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def used_by(function: Callable[..., Any]) -> list[Any]:
-    """The objects that a function reaches by its closure, its globals, its instance, or its bound arguments."""
-    if isinstance(function, functools.partial):
-        return [*function.args, *function.keywords.values(), *used_by(function.func)]
-    found: list[Any] = []
-    owner = getattr(function, "__self__", None)
-    if owner is not None:
-        found += [owner, *getattr(owner, "__dict__", {}).values()]
-    plain = inspect.unwrap(getattr(function, "__func__", function))
+    """The objects that a function reaches: by its variables, bound arguments and instance, by the functions
+    that it calls, and inside containers and plain objects.
+    """
+    found: dict[int, Any] = {}
+    waiting: list[tuple[Any, int]] = [(function, 4)]
+    while waiting:
+        value, depth = waiting.pop()
+        if id(value) in found or isinstance(value, (ModuleType, type, str, bytes, int, float, Tensor)):
+            continue
+        found[id(value)] = value
+        if depth and not isinstance(value, (nn.Module, Optimizer)):
+            waiting += [(inner, depth - 1) for inner in _inside(value)]
+    return list(found.values())
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, (list, tuple, set, deque)):
+        return list(value) if len(value) <= 1_000 else []
+    if isinstance(value, Mapping):
+        return list(value.values()) if len(value) <= 1_000 else []
+    owner = getattr(value, "__self__", None)
+    plain = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
     if inspect.isfunction(plain):
+        if plain.__module__.partition(".")[0] in ("torch", "numpy", "ridgeline"):
+            return [owner]
         variables = inspect.getclosurevars(plain)
-        found += [*variables.nonlocals.values(), *variables.globals.values()]
-    elif hasattr(function, "__dict__"):
-        found += list(vars(function).values())
-    return found
+        return [owner, *variables.nonlocals.values(), *variables.globals.values()]
+    return [owner, *getattr(value, "__dict__", {}).values()]
 
 
 def stateful(value: object) -> bool:

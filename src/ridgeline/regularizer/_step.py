@@ -1,20 +1,25 @@
 """What happens around `optimizer.step()`: the modes coupled, decoupled, independent and proximal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ridgeline.penalties import MaxNorm, Sum
+from ridgeline.penalties import MaxNorm, Penalty, Sum
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
-from ridgeline.regularizer._prox_kernels import ElementStep, apply_prox
+from ridgeline.regularizer._prox_kernels import ElementStep
+from ridgeline.regularizer._sharded import grad_shard, local
+from ridgeline.regularizer._sharded_prox import prox_of_whole
 from ridgeline.regularizer._split import origin
+from ridgeline.regularizer._stand_in import stand_ins
 from ridgeline.regularizer._term import Term, has_constraint
 
 Members = list[tuple[Term, dict[str, Any]]]
@@ -37,6 +42,14 @@ def _touched(found: Members) -> Iterator[tuple[Term, dict[str, Any], Tensor]]:
             yield term, group, term.parameter
 
 
+def _acting(found: Members, step: int) -> Iterator[tuple[Penalty, Term, dict[str, Any], Tensor]]:
+    """The same, each with what has the penalty's gradient at the shard that this process holds."""
+    touched = list(_touched(found))
+    acting = stand_ins([(term.at(step), p) for term, _, p in touched])
+    for penalty, (term, group, p) in zip(acting, touched, strict=True):
+        yield penalty, term, group, p
+
+
 def _applied(optimizer: Optimizer) -> Factor:
     """1, or 0 where the gradient scaler found an overflow and a fused optimizer will skip the update."""
     found = getattr(optimizer, "found_inf", None)
@@ -54,10 +67,14 @@ def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: Compi
     """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
     scale = getattr(optimizer, "grad_scale", None)
     factor: Factor = 1.0 if scale is None else kernels.fold(scale)
-    for term, group, p in _touched(found):
-        assert p.grad is not None
+    for penalty, term, group, p in _acting(found, step):
+        if p.grad is not None and p.grad.is_sparse:
+            raise ValueError(
+                f"{term.name} has a sparse gradient, and a penalty on all its rows would make every step dense; use "
+                f"sparse=False, or exempt it by Rule({term.name!r}, None)."
+            )
         sign = -1.0 if group.get("maximize") else 1.0
-        kernels.add_gradient(p.grad, term.at(step), p, factor * sign, compiled)
+        kernels.add_gradient(grad_shard(p), penalty, local(p), factor * sign, compiled)
 
 
 def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) -> None:
@@ -87,11 +104,12 @@ def decay(
 ) -> None:
     """w ← w − η ∇R (decoupled), w ← w − (η/η₀) ∇R (independent)."""
     applied = _applied(optimizer)
-    for term, group, p in _touched(found):
+    for penalty, term, group, p in _acting(found, step):
         rate: Factor = learning_rate(group)
         if term.mode == "independent":
             rate = rate / first_lr(group)
-        kernels.add_gradient(p, term.at(step), p, kernels.fold(-(rate * applied)), compiled)
+        here = local(p)
+        kernels.add_gradient(here, penalty, here, kernels.fold(-(rate * applied)), compiled)
 
 
 @torch.no_grad()
@@ -112,7 +130,7 @@ def prox(
         size, state = euclidean(group) if metric == "euclidean" else optimizer_step(optimizer, group, p)
         if isinstance(applied, Tensor):  # on a GPU: a step of 0 leaves the weights as they are
             size = _masked(size, applied)
-        apply_prox(penalty, p, size, state, compiled)
+        prox_of_whole(penalty, p, size, state, compiled)
 
 
 def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep:
@@ -125,7 +143,33 @@ def _project(penalty: object, p: Tensor) -> None:
     """The constraints of a penalty whose other parts act elsewhere."""
     for part in penalty.parts if isinstance(penalty, Sum) else (penalty,):
         if isinstance(part, MaxNorm):
-            apply_prox(part, p, 1.0)
+            prox_of_whole(part, p, 1.0)
+
+
+def fills_state(optimizer: Optimizer, kwargs: Any) -> bool:
+    """Whether torch.distributed.checkpoint has the optimizer make its state: nothing is trained in that step.
+
+    It steps with gradients of zeros at learning rate 0, and gives closure=None by name.
+    """
+    if optimizer.state or "closure" not in kwargs or kwargs["closure"] is not None:
+        return False
+    return all(float(group.get("lr", 1.0)) == 0.0 for group in optimizer.param_groups)
+
+
+def inner(optimizer: Optimizer) -> bool:
+    """Whether this is the step of a base class, called from that of a subclass: torch runs the hooks of both."""
+    if torch.compiler.is_compiling():
+        return False
+    hooked = [kind for kind in type(optimizer).__mro__ if getattr(vars(kind).get("step"), "hooked", False)]
+    if len(hooked) < 2:
+        return False
+    codes = {vars(kind)["step"].__code__ for kind in hooked}
+    frame: FrameType | None = sys._getframe(1)
+    running = 0
+    while frame is not None:
+        running += frame.f_code in codes and frame.f_locals.get("self") is optimizer
+        frame = frame.f_back
+    return running > 1
 
 
 def closure_of(args: Any, kwargs: Any) -> Any:

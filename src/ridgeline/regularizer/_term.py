@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from ridgeline.penalties import L2SP, MaxNorm, Penalty, Schedule, Sum
+from ridgeline.regularizer._sharded import aligned, gathered, is_sharded, under_fsdp
 from ridgeline.select import Assignment, Mode, current
+
+REBIND = "call reg.bind(model, optimizer) with the ones in use."
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,25 @@ class Term:
         """The tensor as the module holds it now: torch.func and sharding exchange it."""
         if self.effective:
             return current(self.module, self.leaf)
-        found = getattr(self.module, self.leaf)
+        found: object = getattr(self.module, self.leaf)
+        if found is self.parameter:
+            return self.parameter
+        if self.leaf not in self.module._parameters:  # pruning, or a parametrization, took its place
+            raise RuntimeError(f"{self.name} is no parameter any more since it was regularized; {REBIND}")
         assert isinstance(found, Tensor)
-        return found
+        if self.sharded_since():
+            raise RuntimeError(f"{self.name} was sharded since it was regularized; {REBIND}")
+        return self.parameter if gathered(self.parameter, found, self.module) else found
+
+    def sharded_since(self) -> bool:
+        """Whether fully_shard exchanged the parameter after the term was made."""
+        if self.effective or is_sharded(self.parameter) or not under_fsdp(self.module):
+            return False
+        return getattr(self.module, self.leaf) is not self.parameter
+
+    def held(self) -> bool:
+        """Whether the module holds the parameter, be it gathered for a pass."""
+        return gathered(self.parameter, getattr(self.module, self.leaf), self.module)
 
     def parameters(self) -> tuple[nn.Parameter, ...]:
         """What an optimizer holds of this term."""
@@ -105,7 +124,11 @@ def term_of(row: Assignment) -> Term:
 def _attached(penalty: Penalty, name: str, w: Tensor) -> Penalty:
     if isinstance(penalty, Sum):
         return Sum([_attached(part, name, w) for part in penalty.parts])
-    return penalty.attached(name, w) if isinstance(penalty, L2SP) else penalty
+    if not isinstance(penalty, L2SP):
+        return penalty
+    penalty = penalty.attached(name, w)
+    assert isinstance(penalty.reference, Tensor)
+    return replace(penalty, reference=aligned(penalty.reference, w))
 
 
 def references(terms: list[Term]) -> dict[str, Tensor]:
@@ -122,6 +145,6 @@ def restored(term: Term, kept: dict[str, Tensor]) -> Term:
     """The term with the reference kept for it, where there is one."""
     if term.name not in kept:
         return term
-    w = kept[term.name]
+    w = aligned(kept[term.name], term.parameter)
     parts = [replace(p, reference=w) if isinstance(p, L2SP) else p for p in parts_of(term.penalty)]
     return replace(term, penalty=parts[0] if len(parts) == 1 else Sum(parts))
