@@ -18,7 +18,12 @@ PROMISES = {
     ],
     "adamw_or_loss.py": ["SGD", "Adam"],
     "exact_zeros.py": ["proximal  47 of 50 weights exactly zero", "loss       0 of 50"],
+    "from_scratch.py": [
+        "strength 3: ‖w‖ from scratch 0.0415, torch 0.0415, ridgeline 0.0415",
+        "dropout 0 and 0: test accuracy from scratch 0.910, torch 0.910",
+    ],
     "per_layer.py": ["L2 + MaxNorm", "proximal", "rule 1: embed.*"],
+    "three_models.py": ["scale-invariant", "tied to head.weight", "2 dominating, 2 dead", "saturated"],
 }
 
 
