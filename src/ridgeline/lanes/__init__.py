@@ -2,6 +2,7 @@
 
 from ridgeline.lanes._outcome import Outcome as Outcome
 from ridgeline.lanes._own_term import OwnTerm as OwnTerm
+from ridgeline.lanes._pace import seconds_of as seconds_of
 from ridgeline.lanes._settings import EarlyStopping as EarlyStopping
 from ridgeline.lanes._settings import LossName as LossName
 from ridgeline.lanes._settings import OptimizerName as OptimizerName

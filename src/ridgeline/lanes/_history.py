@@ -24,6 +24,37 @@ class History:
             self.columns.setdefault(name, []).append(value if finite else None)
 
 
+@dataclass
+class Running:
+    """What was trained on since the last record: training mode, dropout on, the weights still moving.
+
+    Means over examples, as a training loop prints them at the end of an epoch.
+    """
+
+    losses: list[Tensor] = field(default_factory=list)
+    hits: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, loss: Tensor, hits: Tensor | None, size: int) -> None:
+        """A batch: its mean loss (), how many of it were correct (), None for regression, and its size."""
+        self.losses.append(loss)
+        self.sizes.append(size)
+        if hits is not None:
+            self.hits.append(hits)
+
+    def take(self) -> dict[str, float | None]:
+        """The columns of a row, None where nothing was trained on; what comes later counts anew."""
+        count = sum(self.sizes)
+        row: dict[str, float | None] = {"running_loss": None, "running_accuracy": None}
+        if count:
+            weights = torch.tensor(self.sizes, dtype=torch.float64)
+            row["running_loss"] = float(torch.stack(self.losses).double().cpu() @ weights) / count
+        if self.hits:
+            row["running_accuracy"] = int(torch.stack(self.hits).sum()) / count
+        self.losses, self.hits, self.sizes = [], [], []
+        return row
+
+
 def curve_sets(sets: dict[str, Examples], training: Training) -> dict[str, Examples]:
     """The sets a curve is taken over: the head of train, val, and what the settings name."""
     chosen = {
@@ -31,7 +62,7 @@ def curve_sets(sets: dict[str, Examples], training: Training) -> dict[str, Examp
         "val": sets["val"],
     }
     for name, (origin, start, stop) in training.sets.items():
-        if origin == "epoch":  # its examples change with the epochs
+        if origin in ("epoch", "batch"):  # their examples change as it trains
             continue
         chosen[name] = sets[origin].subset(torch.arange(len(sets[origin]))[start:stop])
     return chosen

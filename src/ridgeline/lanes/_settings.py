@@ -40,8 +40,9 @@ class Training:
         evaluate_at: the updates to evaluate after, in place of evaluate_every.
         train_examples: how many training examples the curve's train_loss is taken over, the first ones;
             at the last and the best step it is all.
-        sets: further sets by name, each ("train" | "val" | "test" | "epoch", start, stop); "epoch" is the
-            training examples in the order of the running epoch.
+        sets: further sets by name, each ("train" | "val" | "test" | "epoch" | "batch", start, stop);
+            "epoch" is the training examples in the order of the running epoch, "batch" those of the last
+            update, evaluated after it and always whole.
     """
 
     optimizer: OptimizerName

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ridgeline.data import Data, Examples
 from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes._evaluate import Evaluation
-from ridgeline.lanes._history import History, curve_sets, measure, weight_facts
+from ridgeline.lanes._history import History, Running, curve_sets, measure, weight_facts
 from ridgeline.lanes._loss import batch_loss, correct
 from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
 from ridgeline.lanes._outcome import Outcome
@@ -92,10 +92,9 @@ def probe(program: Program, device: torch.device) -> nn.Module:
             raise
         except ValueError as error:  # a penalty or mode that does not fit the model
             raise RidgelineError(" ".join(str(error).split())) from error
-        origins = {
-            name: origin.replace("epoch", "train") for name, (origin, *_) in program.training.sets.items()
-        }
-        for name, examples in {**curve_sets(trial.sets, program.training), **trial.epoch_sets()}.items():
+        moving = {"epoch": "train", "batch": "train"}
+        origins = {name: moving.get(origin, origin) for name, (origin, *_) in program.training.sets.items()}
+        for name, examples in {**curve_sets(trial.sets, program.training), **trial.moving_sets()}.items():
             if len(examples) == 0:
                 raise RidgelineError(
                     f"evaluate.sets.{name} is an empty slice: its set has "
@@ -143,6 +142,7 @@ class _Trial:
             made.audit(self.model, term) for made, term in zip(program.own_terms, self.own_terms, strict=True)
         ]
         self.history = History()
+        self.running = Running()
         self.step = 0
         self.diverged = False
         self.best_loss, self.best_step = math.inf, 0
@@ -193,6 +193,8 @@ class _Trial:
             nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.optimizer.step()
         self.step += 1
+        hits = correct(output, y).sum() if training.loss == "cross_entropy" else None
+        self.running.add(data_loss.detach(), hits, len(y))
         return data_loss.detach(), output.detach(), y
 
     def record(
@@ -202,7 +204,7 @@ class _Trial:
         training = self.program.training
         if self.program.foreign:  # a Dataset may draw at random whenever it is read
             torch.manual_seed(stream_key(self.program.seed, "torch/evaluate", self.step))
-        sets = {**sets, **self.epoch_sets()}
+        sets = {**sets, **self.moving_sets()}
         found, values = measure(self.model, sets, training.loss, self.device)
         hits = batch is not None and training.loss == "cross_entropy"
         row: dict[str, float | None] = {
@@ -210,6 +212,7 @@ class _Trial:
             "epoch": self.step / -(-len(self.train_set) // training.batch_size),
             "batch_loss": None if batch is None else float(batch[0]),
             "batch_accuracy": float(correct(batch[1], batch[2]).double().mean()) if hits and batch else None,
+            **self.running.take(),
             **values,
             "penalty": self.penalty(),
             **weight_facts(self.model),
@@ -222,15 +225,19 @@ class _Trial:
             self.best_state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         return row
 
-    def epoch_sets(self) -> dict[str, Examples]:
-        """The sets that are slices of the running epoch, which is that of the last update."""
+    def moving_sets(self) -> dict[str, Examples]:
+        """The sets whose examples change: slices of the running epoch, and the batch, of the last update."""
         n, training = len(self.train_set), self.program.training
-        wanted = {name: ends for name, (origin, *ends) in training.sets.items() if origin == "epoch"}
+        wanted = {name: ends for name, ends in training.sets.items() if ends[0] in ("epoch", "batch")}
         if not wanted:
             return {}
-        epoch = max(self.step - 1, 0) // -(-n // training.batch_size)
+        epoch, place = divmod(max(self.step - 1, 0), -(-n // training.batch_size))
         order = epoch_order(n, self.program.seed, epoch)
-        return {name: self.train_set.subset(order[slice(*ends)]) for name, ends in wanted.items()}
+        batch = order[place * training.batch_size :][: training.batch_size]
+        return {
+            name: self.train_set.subset(batch if origin == "batch" else order[slice(*ends)])
+            for name, (origin, *ends) in wanted.items()
+        }
 
     @torch.no_grad()
     def penalty(self) -> float:

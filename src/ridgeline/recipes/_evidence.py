@@ -1,6 +1,7 @@
 """Reading stored results for claims: paired differences by seed and example, places, curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,3 +77,50 @@ def span(found: Interval, form: str = "+.3f") -> str:
 def numbers(found: Interval) -> dict[str, Any]:
     """An interval as plain data."""
     return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": found.n_seeds, "p": found.p}
+
+
+def accuracy_gap(results: Results, arm: str) -> pl.DataFrame:
+    """seed, example, value: whole-set training accuracy of the seed − correctness of each test example."""
+    train = by_seed(results, arm, pl.col("final_train_accuracy"))
+    found = examples(results, arm, "test", "correct")
+    by = pl.DataFrame(
+        {"seed": list(train), "train": list(train.values())}, {"seed": pl.Int64, "train": pl.Float64}
+    )
+    joined = found.join(by, on="seed")
+    return joined.select("seed", "example", value=pl.col("train") - pl.col("value"))
+
+
+def over_examples(frame: pl.DataFrame, minus: pl.DataFrame | None = None) -> Interval:
+    """The interval of a frame (seed, example, value), or of its difference to another, pair by pair."""
+    return interval(*means(frame, minus))
+
+
+def means(frame: pl.DataFrame, minus: pl.DataFrame | None = None) -> tuple[list[float], Floats]:
+    """What `interval` and `holm_intervals` take: the means by seed and by example of such a frame."""
+    if minus is not None:
+        both = frame.join(minus, on=["seed", "example"], suffix="_b")
+        frame = both.select("seed", "example", value=pl.col("value") - pl.col("value_b"))
+    seeds = frame.group_by("seed").agg(pl.col("value").mean()).sort("seed")["value"]
+    found = frame.group_by("example").agg(pl.col("value").mean()).sort("example")["value"]
+    return seeds.to_list(), found.to_numpy()
+
+
+def last_weights(results: Results, arm: str) -> dict[int, Path]:
+    """The file of an arm's weights after the last update, by seed; diverged seeds are left out."""
+    rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
+    ids = rows.select("seed", "trial_id").rows()
+    return {seed: results.path / "weights" / f"{name}.safetensors" for seed, name in ids}
+
+
+def last_record(results: Results, arm: str, column: str) -> dict[int, float]:
+    """A column of an arm's curves at the last record, by seed; diverged seeds are left out."""
+    done = list(by_seed(results, arm, pl.col("seed")))
+    rows = curve(results, arm, column).filter(pl.col("seed").is_in(done))
+    found = rows.group_by("seed", maintain_order=True).last()
+    return dict(zip(found["seed"].to_list(), found[column].to_list(), strict=True))
+
+
+def places(figures: Iterable[tuple[float, Sequence[float]]]) -> Place:
+    """Several published figures, each with our runs: inside only where every one of them is."""
+    found = {place_of(published, ours) for published, ours in figures}
+    return "outside" if "outside" in found else "–" if "–" in found else "inside"

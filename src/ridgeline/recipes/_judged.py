@@ -1,5 +1,6 @@
 """Judging a recipe's run: its claims and its source's bugs, written beside the results."""
 
+from pathlib import Path
 from typing import Any
 
 from ridgeline.recipes._recipe import Evidence, Profile, Recipe, caught, judged
@@ -7,11 +8,13 @@ from ridgeline.report import Results
 from ridgeline.store import write_atomically, write_json
 
 
-def write_claims(recipe: Recipe, results: Results, profile: Profile) -> dict[str, Any] | None:
+def write_claims(
+    recipe: Recipe, results: Results, profile: Profile, data_dir: Path | None = None
+) -> dict[str, Any] | None:
     """claims.json in the run folder: a row a claim and a row a bug; None where the recipe has no claims."""
     if not recipe.claims:
         return None
-    evidence = Evidence(results, recipe.checks(), profile)
+    evidence = Evidence(results, recipe.checks(), profile, data_dir)
     drawn = recipe.figures(evidence)
     from ridgeline.report.figures import as_png, as_svg  # loads matplotlib, which only a report needs
 

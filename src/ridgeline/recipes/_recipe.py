@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ridgeline.report import Results
@@ -24,11 +25,13 @@ class Evidence:
     Attributes:
         results: the stored results of the recipe's run.
         checks: what the recipe's identities gave, by name; computed once a run and stored beside it.
+        data_dir: where the run was told that image sets lie.
     """
 
     results: Results
     checks: dict[str, Any]
     profile: Profile
+    data_dir: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -169,14 +169,14 @@ class RegularizationConfig(Strict):
         return {option: value for option, value in given.items() if value is not None}
 
 
-_SLICE = re.compile(r"^(train|val|test|epoch)(?:\[(\d*):(\d*)\])?$")
+_SLICE = re.compile(r"^(train|val|test|epoch|batch)(?:(?<!batch)\[(\d*):(\d*)\])?$")
 
 
 class EvaluateConfig(Strict):
     """When and on what a trial is evaluated.
 
     `every` so many updates, or `at` these (the start and the last update besides); sets are slices of train, val,
-    test, or of epoch, the training examples in the order of the running epoch.
+    test, or of epoch, the training examples in the order of the running epoch; or batch, the batch just trained on.
     """
 
     every: Count | None = None
@@ -194,11 +194,12 @@ class EvaluateConfig(Strict):
     @classmethod
     def _slices(cls, sets: dict[str, str]) -> dict[str, str]:
         for name, text in sets.items():
-            if name in ("train", "val") or not name.isidentifier():
+            if name in ("train", "val", "batch", "running") or not name.isidentifier():
                 raise ValueError(f"{name!r} cannot name a set; choose another name of letters and digits")
             if not _SLICE.match(text):
                 raise ValueError(
-                    f"{name} is {text!r}; write 'train', 'val', 'test' or 'epoch', or a slice: 'train[:1000]'"
+                    f"{name} is {text!r}; write 'train', 'val', 'test', 'epoch' or 'batch', or a slice: "
+                    f"'train[:1000]'"
                 )
         return sets
 
