@@ -19,6 +19,7 @@ ORDER = [
     "schedules",
     "select",
     "regularizer",
+    "integrations",
     "data",
     "models",
     "lanes",

@@ -61,7 +61,7 @@ class Attachment:
         self.bind(model, optimizer)
 
     def bind(self, model: nn.Module, optimizer: Optimizer | None = None) -> Self:
-        """Attach to a model, and an optimizer, anew: after either was copied or rebuilt.
+        """Attach to a model, and an optimizer, anew: after either was copied, rebuilt or sharded.
 
         Rules are applied to the model as it is now; references of L2SP keep the weights first attached.
 

@@ -35,6 +35,12 @@ def regularize(
       (1/η for SGD, (1 − μ)/η with momentum, (√v̂ + ε)/η for Adam): exact zeros, at the fixed point of the
       penalised objective.
 
+    Several processes: under DistributedDataParallel and fully_shard (FSDP2; DTensor) the value is that of the whole
+    model on every process, after one all-reduce a mesh, and its gradient counts once, however gradients are
+    averaged. Every process must call what reads the model. Nuclear, Orthogonal and penalties of your own gather
+    their tensor; proximal operators of groups that lie across shards deal it out anew. Call `reg.bind(model,
+    optimizer)` where the model is sharded after regularize(). FSDP1 and DeepSpeed ZeRO-3 are refused.
+
     Args:
         model: any module.
         rules: one penalty, which the default selection gives to every weight of layers that multiply
@@ -50,7 +56,7 @@ def regularize(
     Raises:
         ValueError: for an unknown mode, a rule that matches nothing, a mode that lacks its optimizer, a
             penalised parameter that the optimizer does not hold or decays by itself, sparse gradients, an
-            optimizer without a known metric, `compile` where nothing compiles.
+            optimizer without a known metric, `compile` where nothing compiles, FSDP1, DeepSpeed ZeRO-3.
         RuntimeError: for `compile` where torch.compile does not work.
 
     Example:
