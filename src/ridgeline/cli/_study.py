@@ -62,7 +62,8 @@ def run(
     else:
         recipe = RECIPES.get(spec)
         if recipe is not None and not changes and seeds is None:  # claims are about the recipe as it is
-            write_claims(recipe, results, "quick" if profile is None else check_profile(profile))
+            judged_as = "quick" if profile is None else check_profile(profile)
+            write_claims(recipe, results, judged_as, data_dir)
         results.report()
         console.print(terminal_table(results.written()))
     show_claims(console, results.path)

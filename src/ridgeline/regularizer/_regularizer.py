@@ -102,7 +102,9 @@ class Regularizer(Attachment):
             loss: the data loss of one batch, with its graph and without the penalty. The graph is kept.
 
         Weights, gradients and the optimizer's state stay as they are; while it runs, two copies of the
-        parameters and of that state are held.
+        parameters and of that state are held. Data gradients are averaged over processes: of a
+        DistributedDataParallel model where that itself was regularized, under fully_shard by a backward pass,
+        which set_requires_gradient_sync(False) must not suppress.
 
         Raises:
             ValueError: for a loss without a graph, of several numbers, or with the penalty in it.
