@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
+from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Penalty
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer import _prox_kernels as prox_kernels
 from ridgeline.regularizer._prox_kernels import ElementStep
@@ -20,6 +20,9 @@ PENALTIES: dict[str, Penalty] = {
     "L2": L2(0.3),
     "ElasticNet": ElasticNet(0.3, 0.5),
     "GroupLasso": GroupLasso(0.3),
+    "L1-mean": L1(0.3, reduction="mean"),
+    "L1+L2": L1(0.3) + L2(0.1),
+    "MaxNorm": MaxNorm(0.3),
 }
 
 

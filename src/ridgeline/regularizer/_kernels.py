@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
+from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum, lanes_of
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._pieces import blocks
 from ridgeline.regularizer._scratch import CHUNK, scratch
@@ -41,6 +41,12 @@ def plain(penalty: Penalty) -> bool:
     return isinstance(strength, float) or (isinstance(strength, Tensor) and strength.ndim == 0)
 
 
+def elementwise(penalty: Penalty) -> bool:
+    """Whether a tensor may be cut into any pieces for it: sums of single weights, with one number for strength."""
+    parts = penalty.parts if isinstance(penalty, Sum) else (penalty,)
+    return all(isinstance(p, (L1, L2, ElasticNet)) and plain(p) and p.reduction == "sum" for p in parts)
+
+
 def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:
     """λ, or λ/n for reduction="mean"."""
     return fold(penalty.per_element(w))
@@ -52,6 +58,8 @@ def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tens
     Args:
         compiled: in one compiled pass where there is one.
     """
+    if type(penalty) is MaxNorm and not lanes_of(penalty.limit):
+        return torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
     if isinstance(penalty, Sum):
         return torch.stack([value(part, w, compiled) for part in penalty.parts]).sum(0)
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
@@ -105,7 +113,10 @@ def add_gradient(
     if isinstance(penalty, MaxNorm):
         return
     if isinstance(penalty, Sum):
-        if target is w:  # the parts must all see the same weights
+        if target is w and elementwise(penalty):
+            for (block,) in blocks(w, share=8):
+                accumulate(block, penalty.gradient(block), factor)
+        elif target is w:  # the parts must all see the same weights
             accumulate(target, penalty.gradient(w), factor)
         else:
             for part in penalty.parts:

@@ -1,14 +1,14 @@
 """Proximal operators in place, piece by piece."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, Penalty
+from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Penalty, Sum, lanes_of
 from ridgeline.regularizer._compiled import Compiled
-from ridgeline.regularizer._kernels import Factor, coefficient, l1_share, plain
+from ridgeline.regularizer._kernels import Factor, coefficient, elementwise, l1_share, plain
 from ridgeline.regularizer._pieces import blocks
 from ridgeline.regularizer._scratch import CHUNK
 
@@ -56,6 +56,8 @@ def apply_prox(
         if isinstance(pull, float) and w.element_size() >= 4:
             _uniform_pass(w, pull, l1_share(penalty))
             return
+    if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty) and penalty.reduction == "mean":
+        penalty = replace(penalty, strength=coefficient(penalty, w), reduction="sum")  # before it is cut
     for block, *rest in _separate(penalty, w, state):
         given = step(*rest) if callable(step) else step
         block.copy_(penalty.prox(block, given))
@@ -106,9 +108,11 @@ def _lasso_pass(
 
 def _separate(penalty: Penalty, w: Tensor, state: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     """Pieces of w that the penalty's prox treats one by one: elements, groups, or the whole tensor."""
-    if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty) and penalty.reduction == "sum":
-        yield from blocks(w, *state, share=4 if state else 2)  # for the formulas' own temporaries
-    elif isinstance(penalty, GroupLasso) and plain(penalty) and w.ndim:
+    constraint = type(penalty) is MaxNorm and not lanes_of(penalty.limit)
+    if elementwise(penalty):
+        share = 4 if isinstance(penalty, Sum) else 2  # for the formulas' own temporaries
+        yield from blocks(w, *state, share=2 * share if state else share)
+    elif isinstance(penalty, (GroupLasso, MaxNorm)) and (plain(penalty) or constraint) and w.ndim:
         length = w.shape[penalty.dim]
         most = CHUNK // 16 if state else CHUNK // 2  # Newton's method keeps a dozen tensors of that size
         rows = max(most * length // max(w.numel(), 1), 1)
