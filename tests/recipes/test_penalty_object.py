@@ -330,7 +330,7 @@ def test_a_corrected_arm_is_shown_beside_it(tmp_path: Path) -> None:
     acting = long(arm(DECOUPLED, 10.0))
     found = claims.claim_solves_overfitting(planted(tmp_path, {acting: Arm(end=0.5)}))
     assert found.numbers[acting]["mean"] == pytest.approx(0.1, abs=0.02)
-    assert "decoupled L2 at 10 by +0.1" in found.sentence
+    assert "for decoupled L2 at 10" in found.sentence
 
 
 FROM_TRIALS = [

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
+_PLAIN = (Tensor, nn.Parameter)  # a parameter of shards has the type DTensor
+
+
 def is_sharded(w: Tensor) -> "TypeGuard[DTensor]":
     """Whether the tensor is a DTensor, of which this process holds a shard."""
+    if type(w) in _PLAIN:
+        return False
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(w, module.DTensor)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from ridgeline.penalties import GroupLasso, MaxNorm, Penalty
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor, Placement
 
 
-@torch.no_grad()
 def prox_of_whole(
     penalty: Penalty,
     w: Tensor,
@@ -26,7 +24,7 @@ def prox_of_whole(
     state: tuple[Tensor, ...] = (),
     compiled: Compiled | None = None,
 ) -> None:
-    """w ← prox(w), in place, as `apply_prox`; of a sharded tensor, as if it were whole.
+    """w ← prox(w), in place, as `apply_prox`; of a sharded tensor, as if it were whole. Called without grad mode.
 
     Where groups lie across shards, the tensor and the state are dealt out anew along the groups (an
     all-to-all there and one back), or gathered where no dimension would do.
