@@ -43,19 +43,22 @@ def training(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     in_loss: Callable[[], Tensor] | None = None,
-    afterwards: Callable[[], Tensor] | None = None,
+    beside: Callable[[], Tensor] | None = None,
 ) -> Step:
-    """An ordinary training step; the penalty's value is read every step, in the loss or after the update."""
+    """An ordinary training step; the penalty's value is read every step, in the loss or beside it.
+
+    Either way it is that of the weights which gave the loss.
+    """
 
     def step(x: Tensor, y: Tensor) -> float:
-        term = None if in_loss is None else in_loss()
         loss = nn.functional.cross_entropy(model(x), y)
+        term = None if in_loss is None else in_loss()
+        shown = term if beside is None else beside()
         loss = loss if term is None else loss + term
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        read = 0.0 if term is None else float(term.detach())
-        return float(loss.detach()) + (read if afterwards is None else float(afterwards()))
+        return float(loss.detach()) + (0.0 if shown is None else float(shown.detach()))
 
     return step
 
@@ -88,7 +91,7 @@ def in_step(penalty: Penalty, mode: Mode, everywhere: bool = False, **settings: 
         optimizer = adam(model)
         rules: Penalty | list[rl.Rule] = [rl.Rule("*", penalty)] if everywhere else penalty
         reg = rl.regularize(model, rules, optimizer=optimizer, mode=mode, **settings)
-        return training(model, optimizer, afterwards=reg.penalty)
+        return training(model, optimizer, beside=reg.penalty)
 
     return make
 

@@ -254,8 +254,10 @@ class _Trial:
         if not self.diverged:
             loss = self.program.training.loss
             last, _ = measure(self.model, self.sets, loss, self.device)
-            self.model.load_state_dict(self.best_state)
-            best, _ = measure(self.model, self.sets, loss, self.device)
+            best = last
+            if self.best_step != self.step:
+                self.model.load_state_dict(self.best_state)
+                best, _ = measure(self.model, self.sets, loss, self.device)
         return Outcome(
             status="diverged" if self.diverged else "done",
             steps=self.step,

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 
@@ -58,7 +59,7 @@ def _convolutional(widths: tuple[int, ...], dropout: float, narrow: int, divide_
             nn.init.constant_(parameter, 0.1)
         else:
             nn.init.trunc_normal_(parameter, 0.0, 0.1, -0.2, 0.2)
-    return model
+    return model.to(memory_format=torch.channels_last)  # pooling takes a third of the time so
 
 
 class Divide(nn.Module):
