@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Penalty
+from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer import _prox_kernels as prox_kernels
 from ridgeline.regularizer._prox_kernels import ElementStep
@@ -23,7 +23,12 @@ PENALTIES: dict[str, Penalty] = {
     "L1-mean": L1(0.3, reduction="mean"),
     "L1+L2": L1(0.3) + L2(0.1),
     "MaxNorm": MaxNorm(0.3),
+    "Norm": Norm(0.3),
+    "Norm, p = 1": Norm(0.3, p=1),
+    "L2SP": L2SP(0.3, reference=torch.zeros(2048, 2048)),
 }
+# Newton's method over the whole tensor, or a metric and a reference together: they make some.
+MORE = {("Norm", "prox in a metric"), ("L2SP", "prox in a metric")}
 
 
 def peak(work: Callable[[], object]) -> int:
@@ -59,4 +64,7 @@ def test_temporaries_stay_below_one_megabyte(name: str, work: str, w: Tensor) ->
         "prox": lambda: prox_kernels.apply_prox(penalty, goal, 0.1),
         "prox in a metric": lambda: prox_kernels.apply_prox(penalty, goal, in_metric, (state,)),
     }
-    assert peak(jobs[work]) <= LIMIT
+    if (name, work) in MORE:
+        assert peak(jobs[work]) <= 20 * w.numel() * 4
+    else:
+        assert peak(jobs[work]) <= LIMIT

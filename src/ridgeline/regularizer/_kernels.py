@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum, lanes_of
+from ridgeline.regularizer import _toward as toward
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._pieces import blocks
 from ridgeline.regularizer._scratch import CHUNK, scratch
@@ -41,6 +42,11 @@ def plain(penalty: Penalty) -> bool:
     return isinstance(strength, float) or (isinstance(strength, Tensor) and strength.ndim == 0)
 
 
+def simpler(penalty: Penalty) -> Penalty:
+    """‖w‖₁ as L1, whose passes need no temporary."""
+    return L1(penalty.strength) if type(penalty) is Norm and penalty.p == 1 else penalty
+
+
 def elementwise(penalty: Penalty) -> bool:
     """Whether a tensor may be cut into any pieces for it: sums of single weights, with one number for strength."""
     parts = penalty.parts if isinstance(penalty, Sum) else (penalty,)
@@ -62,6 +68,9 @@ def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tens
         return torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
     if isinstance(penalty, Sum):
         return torch.stack([value(part, w, compiled) for part in penalty.parts]).sum(0)
+    if toward.returning(penalty, w):
+        return toward.value(penalty, w)
+    penalty = simpler(penalty)
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
@@ -110,7 +119,11 @@ def add_gradient(
         compiled: in one compiled pass where there is one.
     """
     factor = fold(factor)
+    penalty = simpler(penalty)
     if isinstance(penalty, MaxNorm):
+        return
+    if isinstance(factor, float) and toward.returning(penalty, w):
+        toward.add_gradient(target, penalty, w, factor)
         return
     if isinstance(penalty, Sum):
         if target is w and elementwise(penalty):

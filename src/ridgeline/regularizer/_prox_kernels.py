@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Penalty, Sum, lanes_of
+from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum, lanes_of
+from ridgeline.regularizer import _toward as toward
 from ridgeline.regularizer._compiled import Compiled
-from ridgeline.regularizer._kernels import Factor, coefficient, elementwise, l1_share, plain
+from ridgeline.regularizer._kernels import Factor, coefficient, elementwise, l1_share, plain, simpler
 from ridgeline.regularizer._pieces import blocks
 from ridgeline.regularizer._scratch import CHUNK
 
@@ -48,6 +49,19 @@ def apply_prox(
             element; pieces keep the temporaries small.
         compiled: in one compiled pass where there is one.
     """
+    penalty = simpler(penalty)
+    if isinstance(step, float) and toward.returning(penalty, w):
+        toward.apply_prox(penalty, w, step)
+        return
+    if (
+        isinstance(step, float)
+        and type(penalty) is Norm
+        and isinstance(penalty.strength, float)
+        and w.element_size() >= 4
+    ):
+        norm = penalty.norm(w)[0]
+        w.mul_(torch.where(norm > 0, 1.0 - penalty.strength * step / norm, 0.0).clamp_(min=0.0).to(w.dtype))
+        return
     if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and _scaled(penalty, w, step):
         _lasso_pass(penalty, w, step, state, compiled)
         return
