@@ -1,5 +1,8 @@
 """An optimizer built anew without `bind` would drop the penalty: the first step says so, once."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -54,3 +57,30 @@ def test_groups_and_constraint_along_different_dims_have_no_exact_prox(pair: Pen
     assert not pair.has_prox
     with pytest.raises(TypeError, match="same dim"):
         pair.prox(torch.ones(2, 3), 1.0)
+
+
+class Wrapper(torch.optim.Optimizer):
+    """As distributed trainers wrap: an Optimizer by type, whose constructor never ran."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [(Wrapper, "pass the one inside it, its .optimizer"), (lambda _: object(), "pass a torch.optim one")],
+)
+def test_what_has_no_hooks_is_refused(made: Callable[[torch.optim.Optimizer], Any], said: str) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimizer = made(torch.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=f"has no hooks around its step, where penalties act; {said}"):
+        ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode="coupled")
+
+
+def test_after_removal_the_audit_says_so() -> None:
+    model = torch.nn.Linear(3, 2)
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+    reg.remove()
+    row = next(r for r in reg.audit().rows if r["name"] == "weight")
+    assert not row["penalised"]
+    assert row["reason"] == "the regularizer was removed"

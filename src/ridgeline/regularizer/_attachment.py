@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self, TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from ridgeline.regularizer._term import (
     restored,
     term_of,
 )
-from ridgeline.select import Mode, Rule, assign
+from ridgeline.select import Assignment, Mode, Rule, assign
 
 Metric: TypeAlias = Literal["optimizer", "euclidean"]
 
@@ -56,6 +57,7 @@ class Attachment:
         self._watch = Watch(set(), set(), None)
         self._lost = False
         self._kept: dict[str, Tensor] = {}
+        self._assignments: list[Assignment] = []
         self._optimizer: Optimizer | None = None
         self._first_lr: list[Factor] = []
         self.bind(model, optimizer)
@@ -115,6 +117,10 @@ class Attachment:
             self._hooks.remove()
         self._watch.remove()
         self._optimizer, self._hooks, self._terms, self._in_loss = None, None, [], []
+        self._assignments = [
+            a if a.penalty is None else replace(a, penalty=None, mode=None, reason="the regularizer was removed")
+            for a in self._assignments
+        ]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy knows the copied model and optimizer, but must be bound before use: hooks are not copied."""

@@ -77,6 +77,15 @@ def _check_dim(term: Term) -> None:
                 raise ValueError(f"{term.name}: {type(part).__name__}: {error}") from None
 
 
+def _check_kind(optimizer: object) -> None:
+    """The hooks of the step belong to torch's own optimizer, not to what is wrapped around it."""
+    if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        return
+    inner = getattr(optimizer, "optimizer", None)
+    remedy = "pass the one inside it, its .optimizer" if isinstance(inner, Optimizer) else "pass a torch.optim one"
+    raise ValueError(f"{type(optimizer).__name__} has no hooks around its step, where penalties act; {remedy}.")
+
+
 def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:
     """Refuse an optimizer that the terms' modes cannot work with.
 
@@ -92,6 +101,7 @@ def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: 
                     f"{what} acts in optimizer.step(), so {term.name} needs it: pass optimizer=, or use mode='loss'."
                 )
         return
+    _check_kind(optimizer)
     held = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     missing = [t.name for t in terms for p in t.parameters() if p.requires_grad and id(p) not in held]
     if missing:
