@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -12,7 +13,9 @@ from torch.optim import Optimizer
 
 import ridgeline
 from ridgeline import L1, L2SP, Rule
+from ridgeline.integrations._shared import Kept, Waiting
 from ridgeline.regularizer import Regularizer
+from ridgeline.regularizer._sharded import is_sharded
 from tests.distributed.models import close, network, sharded, train, wholes
 from tests.distributed.worlds import World, check
 
@@ -99,6 +102,34 @@ def a_regularizer_saves_itself(world: World) -> None:
     )
     reg.remove()
     twin.remove()
+
+
+@check(2, 3)
+def a_file_of_one_process_serves_all(world: World) -> None:
+    """As Lightning, Accelerate and the Trainer keep what is no model and no optimizer: the first process writes."""
+    model = sharded(world.mesh)
+    _, reg = prepared(model)
+    callback = Waiting(L2SP(0.5), "coupled", "optimizer", False)
+    callback.attach(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert callback.regularizer is not None
+    for keeper, inside in ((Kept(reg), reg), (callback, callback.regularizer)):
+        kept = wholes(inside.state_dict()["references"].values())
+        state = keeper.state_dict()
+        if world.rank == 0:
+            torch.save(state, world.folder / f"one-{world.size}")
+        dist.barrier()
+        with torch.no_grad():
+            for w in inside.state_dict()["references"].values():
+                w.mul_(7)
+        keeper.load_state_dict(torch.load(world.folder / f"one-{world.size}", weights_only=True))
+        found = inside.state_dict()["references"].values()
+        world.require(close(wholes(found), kept, rtol=0, atol=0), type(keeper).__name__)
+        world.require(all(map(is_sharded, found)), "each process holds its shards again")
+        dist.barrier()
+    callback.detach()
+    state = callback.state_dict()  # a checkpoint may be written after training
+    world.require(close(list(state["references"].values()), kept, rtol=0, atol=0), "detached")
+    reg.remove()
 
 
 @check(2)

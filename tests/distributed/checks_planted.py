@@ -124,7 +124,7 @@ PLANTS: dict[str, Plant] = {
         [(_data_gradients, "under_fsdp")], lambda *_: False, reading.effect_is_the_unsharded_one
     ),
     "effect of one process's data": Plant(
-        [(_data_gradients, "_averaged")], lambda grad, model: grad, ddp.ddp_is_read_as_one_process
+        [(_data_gradients, "_averaged")], lambda found, leaves, model: found, ddp.ddp_is_read_as_one_process
     ),
     "acting judged by one shard": Plant([(_acting, "summed")], left_out, reading.a_shard_without_rows_agrees),
     "sharding unnoticed": Plant(

@@ -11,6 +11,11 @@ from ridgeline.penalties import Penalty
 from tests.distributed.models import close, grads, network, sharded, wholes
 from tests.distributed.worlds import World, check
 
+
+class OwnL2SP(L2SP):
+    """A person's own, whose formulas may need the whole tensor: its reference must come whole, too."""
+
+
 PENALTIES: dict[str, Penalty] = {
     "L1": L1(0.3),
     "L1-mean": L1(0.3, reduction="mean"),
@@ -21,6 +26,7 @@ PENALTIES: dict[str, Penalty] = {
     "ElasticNet-mean": ElasticNet(0.3, 0.4, reduction="mean"),
     "L2SP": L2SP(0.3),
     "L2SP-mean": L2SP(0.3, reduction="mean"),
+    "L2SP-own": OwnL2SP(0.3),
     "GroupLasso-0": GroupLasso(0.3, dim=0),
     "GroupLasso-1": GroupLasso(0.3, dim=1),
     "Norm-1": Norm(0.3, p=1),

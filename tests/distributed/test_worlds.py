@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.distributed import checks_accumulation as checks_accumulation
 from tests.distributed import checks_binding as checks_binding
 from tests.distributed import checks_checkpoint as checks_checkpoint
 from tests.distributed import checks_ddp as checks_ddp

@@ -158,6 +158,93 @@ def test_a_tensor_that_the_loss_does_not_reach() -> None:
     assert verdict(Unused(), L2(0.1), mode="loss")["idle.weight"][0] == "dominating"
 
 
+def test_a_learning_rate_of_0_is_named() -> None:
+    """As at the start of a warm-up."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: i / 10)
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode="decoupled")
+    row = reg.effect(data_loss(model)).rows[0]
+    assert (row["verdict"], row["sentence"]) == (
+        "dead",
+        "the learning rate is 0 at this moment; ask again when it is not",
+    )
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_tensor_that_was_frozen_since(bound: bool) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1) if bound else None
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=optimizer)
+    weight(model, 0).requires_grad_(False)
+    rows = reg.effect(data_loss(model)).rows
+    assert (rows[0]["verdict"], rows[0]["sentence"]) == ("dead", "frozen: nothing moves it")
+    assert rows[1]["verdict"] == "acting"
+
+
+def test_independent_remembers_the_first_rate() -> None:
+    """A rate that was lowered by hand, without initial_lr: the decay is lowered along."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    reg = ridgeline.regularize(model, L2(0.01), optimizer=optimizer, mode="independent")
+    before = [row["share"] for row in reg.effect(data_loss(model)).rows]
+    optimizer.param_groups[0]["lr"] = 0.001
+    assert [row["share"] for row in reg.effect(data_loss(model)).rows] == pytest.approx(before, rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_is_not_called_acting() -> None:
+    found = network()
+    reg = ridgeline.regularize(found, L2(0.1), optimizer=torch.optim.SGD(found.parameters(), lr=0.1))
+    for row in reg.effect(data_loss(found) * float("nan")).rows:
+        assert row["verdict"] == "negligible"
+        assert row["sentence"] == "the data's gradient is infinite or NaN, so nothing is seen of the penalty"
+
+
+def test_without_an_optimizer_nothing_is_said_of_steps() -> None:
+    model = network()
+    text = str(ridgeline.regularize(model, L2(1e-8)).effect(data_loss(model)))
+    assert "share of gradient" in text
+    assert "the penalty's gradient is 1e-08 of its size" in text
+    assert "a step moves" not in text
+
+
+class Own(torch.optim.SGD):
+    """A person's optimizer: an attribute of its own, and noise in each step."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr=lr)
+        self.size = 1e-3
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for p in self.param_groups[0]["params"]:
+            p.add_(self.size * torch.randn_like(p))
+        return super().step(closure)
+
+
+class Twice(torch.optim.SGD):
+    """One that needs a closure."""
+
+    def step(self, closure: Any = None) -> Any:
+        closure()
+        return super().step(closure)
+
+
+def test_optimizers_of_ones_own() -> None:
+    """With an attribute, and noise, which is the same with the penalty and without."""
+    model = network()
+    reg = ridgeline.regularize(model, L2(1e-6), optimizer=Own(model.parameters(), lr=0.1), mode="coupled")
+    drawn = torch.get_rng_state()
+    assert all(row["share"] < 1e-4 for row in reg.effect(data_loss(model)).rows)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    reg.remove()
+    reg = ridgeline.regularize(model, L2(1e-6), optimizer=Twice(model.parameters(), lr=0.1), mode="coupled")
+    with pytest.raises(
+        RuntimeError, match=r"a copy of Twice, and that failed .*; ask reg\.response\(step_fn\)"
+    ):
+        reg.effect(data_loss(model))
+
+
 def test_parametrized_weights_act_by_their_leaves() -> None:
     model = network()
     nn.utils.parametrizations.weight_norm(model[0])
@@ -177,6 +264,10 @@ def test_bad_losses_are_refused() -> None:
         reg.effect(data_loss(model) + reg.penalty())
     with pytest.raises(ValueError, match="needs the graph"):
         reg.effect(data_loss(model).detach())
+    used = data_loss(model)
+    used.backward()
+    with pytest.raises(ValueError, match=r"a backward pass has freed it: ask before backward\(\)"):
+        reg.effect(used)
     with pytest.raises(ValueError, match="one number"):
         reg.effect(model(X))
     with pytest.raises(ValueError, match="one number"):

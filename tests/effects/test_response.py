@@ -12,6 +12,8 @@ from torch import Tensor, nn
 import ridgeline
 from ridgeline import L1, L2, MaxNorm, Norm, schedules
 from ridgeline.penalties import Penalty
+from ridgeline.regularizer._judge import judge
+from ridgeline.regularizer._measured import Measured
 from ridgeline.select import Mode
 
 X = torch.randn(8, 32, 1, 12, 12, generator=torch.Generator().manual_seed(1))
@@ -241,6 +243,11 @@ def test_an_optimizer_that_the_regularizer_does_not_know_is_found() -> None:
         ([], 5, "finite numbers above 0"),
         ([0.0], 5, "finite numbers above 0"),
         ([float("nan")], 5, "finite numbers above 0"),
+        ([0.1, -1.0], 5, "finite numbers above 0"),
+        ([1e38], 5, r"up to 1e\+30"),
+        (0.1, 5, "strengths is 0.1; give a list"),
+        ("0.1", 5, "strengths is '0.1'; give a list"),
+        ([None], 5, "give a list"),
         (None, 0, "whole number"),
     ],
 )
@@ -249,6 +256,121 @@ def test_bad_requests(strengths: Any, steps: int, match: str) -> None:
     reg = ridgeline.regularize(model, L2(0.1))
     with pytest.raises(ValueError, match=match):
         reg.response(lambda i: None, strengths, steps=steps)
+
+
+def test_strengths_of_any_order_and_kind_are_numbers_and_run_once() -> None:
+    model = network()
+    optimizer = sgd(model)
+    reg = ridgeline.regularize(model, L2(0.05), optimizer=optimizer, mode="coupled")
+    found = reg.response(stepping(model, optimizer), torch.tensor([0.5, 0.25, 0.5]), steps=1)  # type: ignore[arg-type]
+    assert found.overall == {0.5: "acting", 0.25: "acting"}
+    assert len(found.rows) == 2 * 4
+
+
+def test_a_first_step_that_moves_nothing_says_nothing() -> None:
+    """Learning rate 0 at the start of a warm-up, or an overflow: 0 over 0 is not infinitely far."""
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: i / 10)
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode="decoupled")
+    plain = stepping(model, optimizer)
+
+    def step(i: int) -> None:
+        plain(i)
+        scheduler.step()
+
+    assert reg.response(step).overall == {"as set": "acting"}
+    still = reg.response(step, steps=1).rows[0]
+    assert still["verdict"] == "dead"
+    assert still["sentence"].endswith("does step_fn reach optimizer.step(), at a learning rate above 0?")
+
+
+def test_a_forgotten_penalty_is_asked_for() -> None:
+    model = network()
+    optimizer = sgd(model)
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=optimizer)
+    row = reg.response(stepping(model, optimizer)).rows[0]
+    assert row["verdict"] == "dead"
+    assert row["sentence"].endswith("does step_fn add reg.penalty() to the loss?")
+
+
+def test_data_that_diverge_alone_are_not_the_penalty() -> None:
+    model = network()
+    optimizer = sgd(model)
+    reg = ridgeline.regularize(model, L2(0.1), optimizer=optimizer, mode="coupled")
+
+    def step(i: int) -> None:
+        optimizer.zero_grad()
+        (model(X[i % 8]).sum() * float("nan")).backward()
+        optimizer.step()
+
+    row = reg.response(step).rows[0]
+    assert row["verdict"] == "negligible"
+    assert row["sentence"].startswith("without the penalty the weights end infinite or NaN")
+
+
+def test_what_drifts_from_run_to_run_is_noise() -> None:
+    """A state out of reach that grows: later runs are further off, and the penalty has no part in it."""
+    model = network()
+    optimizer = sgd(model)
+    reg = ridgeline.regularize(model, L2(1e-7), optimizer=optimizer, mode="coupled")
+    batches = iter(range(1, 10_000))
+
+    def step(i: int) -> None:
+        optimizer.zero_grad()
+        (nn.functional.cross_entropy(model(X[i % 8]), Y[i % 8]) * 0.01 * next(batches)).backward()
+        optimizer.step()
+
+    found = reg.response(step, [1e-7, 1e-6])
+    assert set(found.overall.values()) == {"negligible"}
+    assert "so step_fn depends on more than its number" in found.title
+
+
+def measured(**changes: float) -> Measured:
+    usual = {"by_data": 1.0, "by_penalty": 0.1, "noise": 0.0, "tenfold": 1.0, "utmost": 1.0, "first": 0.1}
+    return Measured(**{**usual, "without_data": 0.0, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "sentence"),
+    [
+        ({}, "acting", "it moves the weights 0.1 times as far as the data does"),
+        ({"tenfold": 0.095}, "saturated", "ten times the strength moves only 5.0% less far"),
+        ({"tenfold": 0.105}, "saturated", "ten times the strength moves only 5.0% further"),
+        (
+            {"by_penalty": 6e-3, "tenfold": 5.7e-3},
+            "negligible",
+            "it changes hardly more than rounding does, and no more at ten times the strength",
+        ),
+        (
+            {"by_penalty": 0.0, "tenfold": 0.0},
+            "negligible",
+            "it changes not one weight; far more strength would",
+        ),
+        ({"by_data": 0.0}, "dominating", "the penalty moves the weights, and the data does not"),
+        (
+            {"first": 12.0},
+            "dominating",
+            "in the first step it moves the weights 12 times as far as the data does",
+        ),
+        (
+            {"by_penalty": 1e9, "tenfold": 1e10},
+            "dominating",
+            "it moves the weights 1e+09 times as far as the data does",
+        ),
+        (
+            {"tenfold": float("inf")},
+            "acting",
+            "it moves the weights 0.1 times as far as the data does; ten times the strength makes them infinite or NaN",
+        ),
+        ({"tenfold": 0.01}, "acting", None),
+        ({"by_penalty": float("nan")}, "dominating", "the weights are no longer finite"),
+    ],
+)
+def test_words_for_numbers(changes: dict[str, float], verdict: str, sentence: str | None) -> None:
+    found = judge(measured(**changes))
+    assert found["verdict"] == verdict
+    assert sentence is None or found["sentence"] == sentence
 
 
 def test_nothing_to_change_is_refused() -> None:

@@ -1,5 +1,7 @@
 """Mode "loss" inside what else wraps a model: hooks, checkpoints, torch.func, compilation, processes."""
 
+import gc
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.func import functional_call, grad
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
@@ -125,9 +127,19 @@ def test_a_compiled_step(backend: str) -> None:
 
 
 def _worker(rank: int, folder: str) -> None:
-    """One of two processes: its half of the batch, averaged, must be the whole batch in one process."""
+    """One of two processes, which meet over a file and leave together."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    meet = f"file://{folder}/meet"
+    dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    _half_of_the_batch(rank)
+    gc.collect()  # what holds the group keeps its threads, which must not outlive it
+    (Path(folder) / f"held-{rank}").touch()
+    dist.barrier()  # who leaves first closes what the other still reads
+    dist.destroy_process_group()
+
+
+def _half_of_the_batch(rank: int) -> None:
+    """Averaged over the processes, it must be the whole batch in one."""
     x, y = batch()
     half = slice(5 * rank, 5 * rank + 5)
     choices: list[dict[str, Any]] = [{}, {"find_unused_parameters": True}, {"gradient_as_bucket_view": True}]
@@ -145,11 +157,13 @@ def _worker(rank: int, folder: str) -> None:
         (nn.functional.mse_loss(parallel(x[half]), y[half]) / 2 + reg.penalty() / 2).backward()
         assert close(grads(model), grads(reference()), rtol=1e-11), flags
         reg.remove()
-    dist.destroy_process_group()
 
 
 def test_data_parallel_processes(tmp_path: Path) -> None:
-    spawn(_worker, args=(str(tmp_path),), nprocs=2, join=True)
+    try:
+        spawn(_worker, args=(str(tmp_path),), nprocs=2, join=True)
+    except ProcessExitedException:  # torn down by the interpreter's end: what both have told counts
+        assert len([*tmp_path.glob("held-*")]) == 2
 
 
 def test_autocast_changes_nothing() -> None:

@@ -259,3 +259,13 @@ def test_sparse_gradients_of_a_dense_layer_are_refused_with_the_reason() -> None
     nn.functional.embedding(torch.tensor([1]), table.weight, sparse=True).sum().backward()
     with pytest.raises(ValueError, match="weight has a sparse gradient, and a penalty on all its rows"):
         optimizer.step()
+
+
+def test_a_state_of_other_rules_or_another_model_is_refused() -> None:
+    model = nn.Linear(3, 2)
+    reg = ridgeline.regularize(model, ridgeline.L2SP(0.1))
+    kept = reg.state_dict()
+    with pytest.raises(ValueError, match="no reference for weight"):
+        reg.load_state_dict({**kept, "references": {}})
+    with pytest.raises(ValueError, match=r"has shape \(1, 1\), the parameter \(2, 3\)"):
+        reg.load_state_dict({**kept, "references": {"weight": torch.zeros(1, 1)}})

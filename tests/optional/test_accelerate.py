@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import StepLR
 
 import ridgeline
 from ridgeline import L2, L2SP, Rule, schedules
+from ridgeline.integrations._shared import Kept
 from ridgeline.penalties import Penalty
 from ridgeline.select import Mode
 from tests.optional import worlds
@@ -139,6 +140,13 @@ def test_resumed_is_uninterrupted(tmp_path: Path) -> None:
     assert same(weights(model), whole)
     assert torch.equal(reg.state_dict()["references"]["2.weight"], weights(worlds.network())[2])
     assert reg.state_dict()["clock"] == 16
+
+
+def test_the_first_process_writes_for_all() -> None:
+    """Accelerate saves an object's state in one process; `Kept` has no shards of that one in it."""
+    accelerator = accelerate.Accelerator(cpu=True)
+    growing(accelerator)
+    assert [type(kept) for kept in accelerator._custom_objects] == [Kept]
 
 
 @each_penalty

@@ -18,7 +18,7 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_BACKEND", "torch")
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        found = pytest.importorskip("keras", reason="Keras is not installed: pip install --group keras")
+        found = pytest.importorskip("keras", reason="Keras is not installed: pip install --group peers")
         if found.backend.backend() != "torch":
             pytest.skip(f"Keras was imported before, on {found.backend.backend()}")
         yield found

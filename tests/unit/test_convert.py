@@ -270,6 +270,21 @@ def test_no_number(strength: Any) -> None:
         convert(strength, "keras.L2", "torch.weight_decay")
 
 
+def test_a_whole_number_beyond_floats_is_refused() -> None:
+    with pytest.raises(RidgelineError, match="strength is inf; allowed: a finite number ≥ 0"):
+        convert(10**400, "keras.L2", "ridgeline.L2")
+
+
+def test_a_refusal_names_what_there_is_a_number_for() -> None:
+    for source in OBJECTIVES:
+        other = "ridgeline.L2" if source in L1 else "ridgeline.L1"
+        if source not in BOTH:
+            with pytest.raises(RidgelineError, match="no number") as refused:
+                convert(1.0, source, other)
+            named = str(refused.value).partition("converts to ")[2].rstrip(".").split(", ")
+            assert {*named} == {name for name in OBJECTIVES if name != source and connected(source, name)}
+
+
 def test_the_page_holds_the_table() -> None:
     assert conventions_table() + "\n\n" in PAGE.read_text()
 

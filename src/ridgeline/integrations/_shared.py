@@ -4,12 +4,13 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ridgeline.errors import RidgelineError
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import Audit, Metric, Regularizer, regularize
+from ridgeline.regularizer._sharded import is_sharded
 from ridgeline.select import MODES, Mode, Rule
 
 
@@ -71,7 +72,13 @@ class Waiting:
             self._state = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """As of the regularizer: the clock, the references of L2SP, …; before the first training, nothing."""
+        """As of the regularizer: the clock, the references of L2SP, …; before the first training, nothing.
+
+        Of a sharded model every process must ask.
+        """
+        return whole(self._now())
+
+    def _now(self) -> dict[str, Any]:
         return self._state if self.regularizer is None else self.regularizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -82,7 +89,38 @@ class Waiting:
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles, as for processes and searches, are not attached; they keep the state."""
-        return {**self.__dict__, "regularizer": None, "_model": None, "_state": self.state_dict()}
+        return {**self.__dict__, "regularizer": None, "_model": None, "_state": self._now()}
+
+
+class Kept:
+    """A regularizer for a checkpoint that one process writes and every process reads.
+
+    Of a sharded model every process must ask for the state.
+    """
+
+    def __init__(self, regularizer: Regularizer) -> None:
+        self._regularizer = regularizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of the regularizer, with whole tensors."""
+        return whole(self._regularizer.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, each process with its shards."""
+        self._regularizer.load_state_dict(state)
+
+
+def whole(state: dict[str, Any]) -> dict[str, Any]:
+    """A regularizer's state without shards: a file that one process writes would hold only its own."""
+    references: dict[str, Tensor] = state.get("references", {})
+    return {**state, "references": {name: _gathered(w) for name, w in references.items()}} if state else state
+
+
+def _gathered(w: Tensor) -> Tensor:
+    if not is_sharded(w):
+        return w
+    full: Tensor = w.full_tensor()
+    return full.cpu()  # one at a time: all of them may be more than a device holds
 
 
 def _refuse_loss(rules: Penalty | Sequence[Rule], mode: Mode) -> None:

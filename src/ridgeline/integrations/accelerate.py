@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ridgeline.errors import RidgelineError
-from ridgeline.integrations._shared import missing
+from ridgeline.integrations._shared import Kept, missing
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer import Metric, Regularizer
 from ridgeline.regularizer._check import check_mode
@@ -53,7 +53,7 @@ def regularize(
     """
     check_mode(mode, metric)
     reg = _Prepared(model, rules, optimizer, mode, metric, compile)
-    accelerator.register_for_checkpointing(reg)
+    accelerator.register_for_checkpointing(Kept(reg))
     return reg
 
 

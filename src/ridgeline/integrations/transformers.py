@@ -111,11 +111,11 @@ class Regularization(Waiting, TrainerCallback):
         """Put the state beside the Trainer's own; a search keeps its trials elsewhere, and resumes none."""
         if self.regularizer is None:
             return
-        kept = self.state_dict()
-        whole = {name: _whole(w) for name, w in kept.pop("references").items()}  # on every process
+        kept = self.state_dict()  # on every process
+        references = {name: _apart(w) for name, w in kept.pop("references").items()}
         folder = _folder(args, state)
         if state.is_world_process_zero and folder.is_dir():
-            save_file(whole, folder / STATE_FILE, metadata={"state": json.dumps(kept)})
+            save_file(references, folder / STATE_FILE, metadata={"state": json.dumps(kept)})
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -143,7 +143,6 @@ def _folder(args: TrainingArguments, state: TrainerState) -> Path:
     return Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
 
-def _whole(w: Tensor) -> Tensor:
-    """A tensor that can be written to a file: gathered where it was sharded, and with storage of its own."""
-    full: Tensor = w.full_tensor() if hasattr(w, "full_tensor") else w
-    return full.clone(memory_format=torch.contiguous_format)
+def _apart(w: Tensor) -> Tensor:
+    """A tensor that can be written to a file: with storage of its own."""
+    return w.clone(memory_format=torch.contiguous_format)

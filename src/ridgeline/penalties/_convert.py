@@ -76,19 +76,26 @@ def _convention(role: str, name: object) -> Convention:
 
 def _check_kinds(a: Convention, b: Convention) -> None:
     if not set(a.kinds) & set(b.kinds):
-        partners = ", ".join(
-            c.name for c in CONVENTIONS.values() if set(c.kinds) & set(a.kinds) and c is not a
-        )
+        partners = ", ".join(c.name for c in CONVENTIONS.values() if c is not a and _connected(a, c))
         raise RidgelineError(
             f"{a.name} is the strength of an {a.kinds[0]} penalty and {b.name} of an {b.kinds[0]} penalty; no number "
             f"turns one into the other; {a.name} converts to {partners}."
         )
 
 
+def _connected(a: Convention, b: Convention) -> bool:
+    """Whether some number connects them: a penalty of one kind, beside a data loss of one kind."""
+    beside = not a.losses or not b.losses or any(b.own(own) is not None for own in a.losses)
+    return beside and bool(set(a.kinds) & set(b.kinds))
+
+
 def _number(strength: object, a: Convention) -> float:
     if isinstance(strength, bool) or not isinstance(strength, Real):
         raise TypeError(f"strength is {strength!r}, a {type(strength).__name__}; allowed: a number.")
-    number = float(strength)
+    try:
+        number = float(strength)
+    except OverflowError:  # a whole number or a fraction
+        number = math.inf
     if not math.isfinite(number) or number < 0:
         raise RidgelineError(f"strength is {number}; allowed: a finite number {'>' if a.inverse else '≥'} 0.")
     if number == 0.0 and a.inverse:

@@ -19,11 +19,12 @@ def scale_invariant(model: nn.Module, rows: Sequence[Assignment], sample: Any) -
     There L2 sets the effective learning rate, not the capacity. An output changes by r (relative) at 2w and
     by s at a random weight of w's size: r ≤ 10⁻³ min(1, s), with s above rounding. bfloat16 and float16 are
     probed in float32; a model whose code refuses that, with 4 eps for the 10⁻³ (0.03 and 0.004). A weight of
-    zeros is tried at random values. Vectors and the weights of normalization layers: no. None is undecided:
-    two equal passes differ, or a changed one fails.
+    zeros is tried at random values, and so are all parameters of zeros where they hide a weight, as those of a
+    new head do. Vectors and the weights of normalization layers: no. None is undecided: two equal passes differ,
+    or a changed one fails.
 
-    Up to four passes a weight and two besides, in training mode, without gradients, on copies of parameters
-    and buffers. Attributes of modules, random states, and what hooks keep in memory are set back.
+    Up to four passes a weight (nine behind zeros) and two besides, in training mode, without gradients, on copies of
+    parameters and buffers. Attributes of modules, random states, and what hooks keep in memory are set back.
 
     Args:
         rows: the tensors to probe, as assigned; an effective weight and its leaves are each a row.
@@ -57,17 +58,19 @@ def scale_invariant(model: nn.Module, rows: Sequence[Assignment], sample: Any) -
         dtypes = {p.dtype for p in model.parameters()}
         run = partial(outputs, model, sample, None)
         f = run()
-    if not f or any(t.is_meta for t in f):
+    if not any(t.numel() for t in f) or any(t.is_meta for t in f):
         raise RidgelineError(
             "audit(sample=) compares the floating-point tensors that the model returns, and it returned none "
-            "with values; it needs a model that does, on a device other than meta."
+            "with values; it needs a model that does, on a device other than meta, and a batch that is not empty."
         )
     eps = max(_eps(dtype) for dtype in dtypes.union(t.dtype for t in f))
     bound = max(1e-3, 4 * eps)
     again = _differences(run(), f)
     if not all(d <= bound for d in again):
         return dict.fromkeys((row.name for row in rows), None)
-    judged = partial(_judged, model=model, run=run, f=f, bound=bound, noise=max(eps, *again))
+    judged = partial(
+        _judged, model=model, run=run, f=f, bound=bound, noise=max(eps, *again), zeros=_zeros(model)
+    )
     return {row.name: judged(row) for row in rows}
 
 
@@ -78,6 +81,7 @@ def _judged(
     f: list[Tensor],
     bound: float,
     noise: float,
+    zeros: Sequence[Change],
 ) -> bool | None:
     with ExitStack() as stack:  # a parametrization may draw noise
         set_back(stack, model, {row.parameter.device})
@@ -99,7 +103,25 @@ def _judged(
         return None
     limits = [bound * min(1.0, s) + noise for s in away]
     within = any(all(r <= limit for r, limit in zip(changes, limits, strict=True)) for changes in tried)
-    return within and max(away) > 16 * noise  # a weight without influence is idle, not invariant
+    if max(away) > 16 * noise:
+        return within
+    if not within or not zeros:
+        return False  # a weight without influence is idle, not invariant
+    try:  # it may be hidden by zeros, as behind a new head
+        shown = partial(run, *zeros)
+        return _judged(row, model, shown, shown(), bound, noise, [])
+    except RidgelineError:
+        return None
+
+
+def _zeros(model: nn.Module) -> list[Change]:
+    """Random values for the parameters that are all 0, besides a weight that is tried at random values itself."""
+    return [
+        (module, leaf, partial(_elsewhere, seed=2))
+        for module in model.modules()
+        for leaf, p in module.named_parameters(recurse=False)
+        if p.is_floating_point() and not bool(p.any())
+    ]
 
 
 def _bias(model: nn.Module, module: nn.Module, leaf: str) -> list[Change]:

@@ -9,14 +9,16 @@ from torch import Tensor
 from ridgeline.penalties import Penalty
 from ridgeline.regularizer._attachment import Attachment
 from ridgeline.regularizer._audit import Audit, audit_of
+from ridgeline.regularizer._data_gradients import check_between_steps
 from ridgeline.regularizer._effect import Effect, effect_of
 from ridgeline.regularizer._in_loss import penalty_in_graph, total
 from ridgeline.regularizer._invariance import scale_invariant
-from ridgeline.regularizer._judge import Run
-from ridgeline.regularizer._response import Response, check_response, response_of
+from ridgeline.regularizer._measured import Run
+from ridgeline.regularizer._response import Response, response_of
 from ridgeline.regularizer._runner import Runner
 from ridgeline.regularizer._sharded import local, summed
 from ridgeline.regularizer._stand_in import Pairs, values
+from ridgeline.regularizer._strengths import check_response
 from ridgeline.regularizer._term import Term, references, restored, scheduled
 
 
@@ -82,7 +84,7 @@ class Regularizer(Attachment):
         Args:
             sample: a batch as in training (a tensor, a tuple of arguments, or a dict of keyword arguments).
                 With it, weights are flagged whose scale the output does not depend on, as before a
-                normalization layer: up to four forward passes a weight, in training mode, on copies.
+                normalization layer: a few forward passes a weight, in training mode, on copies.
 
         Raises:
             RuntimeError: when the optimizer's hooks were lost, or a layer was exchanged.
@@ -108,7 +110,7 @@ class Regularizer(Attachment):
 
         Raises:
             ValueError: for a loss without a graph, of several numbers, or with the penalty in it.
-            RuntimeError: when the optimizer's hooks were lost.
+            RuntimeError: when the optimizer's hooks were lost, or its step cannot be made on a copy.
 
         Example:
             >>> import ridgeline
@@ -119,7 +121,9 @@ class Regularizer(Attachment):
         """
         self._check_attached()
         self._check_current()
-        return effect_of(loss, self._terms, self._model, self._optimizer, self._clock, self._metric)
+        return effect_of(
+            loss, self._terms, self._model, self._optimizer, self._clock, self._metric, self._first_lr
+        )
 
     def response(
         self,
@@ -133,15 +137,16 @@ class Regularizer(Attachment):
 
         The steps run without the penalty (three times, for the noise), at each strength and at ten times of
         it. Afterwards everything is as before, bit for bit: weights, buffers, gradients, optimizer, random
-        states, this regularizer's clock, and the optimizers, schedulers, scalers and modules that `step_fn`
-        reaches by its variables. Over all and by tensor the verdict is "dead", "negligible" (within the
+        states, this regularizer's clock, and what `step_fn` reaches by its variables: optimizers, schedulers,
+        scalers, modules, averages of weights, the variables themselves. What cannot be set back, such as an
+        iterator over batches, is noise. Over all and by tensor the verdict is "dead", "negligible" (within the
         noise), "saturated" (ten times the strength changes nothing more), "dominating" (the data no longer
         matters) or "acting".
 
         Args:
             step_fn: one whole training step, forward to `optimizer.step()`; a function of its number, 0 to
                 steps − 1, and of the random state: fetch batches by number. It may return the loss.
-            strengths: tried on every penalised tensor; by default the strengths as they are set.
+            strengths: tried on every penalised tensor, above 0; by default the strengths as they are set.
             steps: ≥ 1.
             also: what else has a state to be set back, where `step_fn` reaches it in another way.
 
@@ -162,7 +167,8 @@ class Regularizer(Attachment):
         """
         self._check_attached()
         self._check_current()
-        check_response(strengths, steps)
+        numbers = check_response(strengths, steps)
+        check_between_steps(self._model, "reg.response()")
         runner = Runner(self._model, self._optimizer, step_fn, also, steps)
         terms, clock = self._terms, self._clock.step
         self._watch.paused = True
@@ -174,7 +180,7 @@ class Regularizer(Attachment):
             return runner.run(changed, nudged)
 
         try:
-            return response_of(terms, run, strengths, steps)
+            return response_of(terms, run, numbers, steps)
         finally:
             self._take(terms)
             self._clock.step, self._watch.paused = clock, False
@@ -210,14 +216,21 @@ class Regularizer(Attachment):
         """Restore what `state_dict` gave.
 
         Raises:
-            ValueError: for something else.
+            ValueError: for something else, or the state of other rules or another model.
         """
         if not {"clock", "references"} <= set(state):
             raise ValueError(
                 f"reg.load_state_dict() got the keys {sorted(map(str, state))}; give what reg.state_dict() returned."
             )
+        lacking = references(self._terms).keys() - state["references"].keys()
+        if lacking:
+            raise ValueError(
+                f"reg.load_state_dict() got no reference for {', '.join(sorted(lacking)[:3])}, which L2SP returns to; "
+                f"load a state of the same rules."
+            )
+        terms = [restored(term, state["references"]) for term in self._terms]
         self._clock.step = int(state["clock"])
-        self._take([restored(term, state["references"]) for term in self._terms])
+        self._take(terms)
         rates = list(state.get("first_lr", ()))
         if self._hooks is not None and len(rates) == len(self._first_lr):
             self._first_lr = self._hooks.first_lr = rates

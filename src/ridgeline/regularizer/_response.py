@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ridgeline.penalties import MaxNorm, Penalty, Schedule, Sum
-from ridgeline.regularizer._judge import Measured, Run, judge
+from ridgeline.penalties import MaxNorm
+from ridgeline.regularizer._judge import judge
+from ridgeline.regularizer._measured import Group, Run
 from ridgeline.regularizer._sharded import summed
+from ridgeline.regularizer._strengths import at_strength
 from ridgeline.regularizer._table import Table
 from ridgeline.regularizer._term import Term, is_zero, parts_of
 
@@ -28,6 +30,7 @@ class Response(Table):
 
     steps: int = 0
     losses: dict[float | str, list[float]] = field(default_factory=dict)
+    repeated: float = 0.0  # how far the steps without the penalty end elsewhere when repeated, of their way
 
     @property
     def overall(self) -> dict[float | str, str]:
@@ -37,7 +40,15 @@ class Response(Table):
     @property
     def title(self) -> str:
         """What was done."""
-        return f"{self.steps} steps from one state, at each strength and ten times of it"
+        said = (
+            f"{self.steps} step{'s' * (self.steps > 1)} from one state, at each strength and ten times of it"
+        )
+        if self.repeated > 0.05:
+            said += (
+                f"; repeated, they end {self.repeated:.0%} of their way elsewhere, so step_fn depends on more than its "
+                f"number and what can be set back, such as an iterator over batches"
+            )
+        return said
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,23 +64,6 @@ class Response(Table):
 
 ALL = "all tensors"
 AS_SET = "as set"
-
-
-def check_response(strengths: Sequence[float] | None, steps: int) -> None:
-    """Refuse what has no meaning.
-
-    Raises:
-        ValueError: for strengths that are not finite numbers above 0, or fewer steps than one.
-    """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"reg.response(): steps is {steps!r}; it must be a whole number ≥ 1.")
-    if strengths is not None and (
-        not len(strengths) or not all(0 < float(s) < float("inf") for s in strengths)
-    ):
-        raise ValueError(
-            f"reg.response(): strengths are {list(strengths)}; give finite numbers above 0 (0 is always run), or "
-            f"leave them out for the strengths as they are set."
-        )
 
 
 def response_of(
@@ -98,57 +92,38 @@ def response_of(
         totals = summed([(number, parameters[name]) for name, number in numbers.items()])
         return dict(zip(numbers, totals, strict=True))
 
-    plain, _ = run(_at(terms, 0.0, absolute=True), False)
-    again, _ = run(_at(terms, 0.0, absolute=True), False)
-    nudged, _ = run(_at(terms, 0.0, absolute=True), True)
-    rows: list[dict[str, Any]] = []
+    plain, _ = run(at_strength(terms, 0.0, absolute=True), False)
+    nudged, _ = run(at_strength(terms, 0.0, absolute=True), True)
+    members = {ALL: [t.name for t in terms], **{t.name: [t.name] for t in terms}}
+    groups = {name: Group(names, plain, sums) for name, names in members.items()}
+    measured = []
     losses: dict[float | str, list[float]] = {}
     for strength in [AS_SET] if strengths is None else list(strengths):
         number = 1.0 if isinstance(strength, str) else strength
         found: dict[float, Run] = {}
         for times in (1.0, 10.0):
-            found[times], seen = run(_at(terms, number * times, absolute=strengths is not None), False)
+            found[times], seen = run(
+                at_strength(terms, number * times, absolute=strengths is not None), False
+            )
             losses.setdefault(strength, seen)
         different = sums({name: (found[10.0].last[name] != d).sum() for name, d in plain.last.items()})
         if not all(map(bool, different.values())):  # dead, or too weak to see
-            found[1e4], _ = run(_at(terms, number * 1e4, absolute=strengths is not None), False)
-        for name, members in {ALL: [t.name for t in terms], **{t.name: [t.name] for t in terms}}.items():
-            measured = Measured.of(members, plain, again, nudged, found, sums)
-            rows.append({"name": name, "strength": strength, **judge(measured)})
-    return Response(rows, steps, losses)
+            found[1e4], _ = run(at_strength(terms, number * 1e4, absolute=strengths is not None), False)
+        measured += [(name, strength, group.measured(found)) for name, group in groups.items()]
+    again, _ = run(at_strength(terms, 0.0, absolute=True), False)  # last, to see what drifts from run to run
+    noise = {name: max(group.apart(again), group.apart(nudged)) for name, group in groups.items()}
+    rows = [
+        {"name": name, "strength": strength, **judge(replace(m, noise=noise[name]))}
+        for name, strength, m in measured
+    ]
+    for row in rows:
+        if row["name"] == ALL and row["verdict"] == "dead":
+            row["sentence"] += _remedy(row["by_data"] == 0, any(t.mode == "loss" for t in terms))
+    whole = groups[ALL]
+    return Response(rows, steps, losses, whole.apart(again) / whole.by_data if whole.by_data else 0.0)
 
 
-def _at(terms: Sequence[Term], number: float, absolute: bool) -> list[Term]:
-    return [replace(t, penalty=_with(t.penalty, number, absolute)) for t in terms]
-
-
-def _with(penalty: Penalty, number: float, absolute: bool) -> Penalty:
-    """The penalty with another strength, or with its own times a number; constraints stay."""
-    if isinstance(penalty, Sum):
-        if absolute and number and len([p for p in penalty.parts if not isinstance(p, MaxNorm)]) > 1:
-            raise ValueError(
-                f"reg.response() cannot give one strength to {penalty}: leave strengths out, and each part keeps "
-                f"its own, times 1, 10."
-            )
-        return Sum([_with(part, number, absolute) for part in penalty.parts])
-    if isinstance(penalty, MaxNorm):
-        return penalty
-    new: Any = number
-    if not absolute:
-        own: Any = getattr(penalty, "strength", None)
-        new = (
-            Schedule(_Times(own, number), f"{number:g} × {own}")
-            if isinstance(own, Schedule)
-            else own * number
-        )
-    changed: Penalty = penalty.with_strength(new)  # type: ignore[attr-defined]  # has a strength
-    return changed
-
-
-@dataclass(frozen=True)
-class _Times:
-    schedule: Schedule
-    number: float
-
-    def __call__(self, step: int) -> float:
-        return self.number * self.schedule.at(step)
+def _remedy(still: bool, in_loss: bool) -> str:
+    if still:
+        return "; does step_fn reach optimizer.step(), at a learning rate above 0?"
+    return "; does step_fn add reg.penalty() to the loss?" if in_loss else ""

@@ -1,5 +1,6 @@
 """A person's training steps, run again and again from one state."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ridgeline.regularizer._judge import Run
+from ridgeline.regularizer._measured import Run
+from ridgeline.regularizer._reach import stateful, tensors_in, used_by
 from ridgeline.regularizer._sharded import local, summed
-from ridgeline.regularizer._snapshot import Snapshot, stateful, used_by
+from ridgeline.regularizer._snapshot import Snapshot
 from ridgeline.regularizer._term import Term
 
 
@@ -20,7 +22,8 @@ class Runner:
         also: objects with a state besides those that step_fn reaches by its variables.
 
     Raises:
-        ValueError: where no optimizer is known, and for something in `also` without a state.
+        ValueError: for a step_fn that takes no number, where no optimizer is known, and for something in `also`
+            without a state.
     """
 
     def __init__(
@@ -31,13 +34,14 @@ class Runner:
         also: Sequence[Any],
         steps: int,
     ) -> None:
+        _check_step_fn(step_fn)
         for thing in also:
-            if not stateful(thing):
+            if not stateful(thing) and not any(True for _ in tensors_in(thing)):
                 raise ValueError(
                     f"reg.response(): {type(thing).__name__} in also= has no state_dict() and load_state_dict(), so "
                     f"it cannot be set back."
                 )
-        reached = {id(x): x for x in [optimizer, *also, *used_by(step_fn)] if x is not None}.values()
+        reached = {id(x): x for x in [optimizer, *used_by(step_fn, *also)] if x is not None}.values()
         modules = [model, *(x for x in reached if isinstance(x, nn.Module))]
         optimizers = [x for x in reached if isinstance(x, Optimizer)]
         if not optimizers:
@@ -80,6 +84,23 @@ class Runner:
     def restore(self) -> None:
         """Leave everything as it was at the start."""
         self._start.restore()
+
+
+def _check_step_fn(step_fn: object) -> None:
+    if not callable(step_fn):
+        raise ValueError(
+            f"reg.response(): step_fn is {type(step_fn).__name__}; it must be a function of the step's number, one "
+            f"whole training step: def step(i): ..."
+        )
+    try:
+        inspect.signature(step_fn).bind(0)
+    except TypeError as error:
+        raise ValueError(
+            f"reg.response() calls step_fn(0), step_fn(1), …, and this one cannot be called so ({error}); write "
+            f"def step(i): ..., fetching the batch by number."
+        ) from None
+    except ValueError:  # some built-in functions have no signature
+        return
 
 
 def _note(reached: dict[str, Tensor], terms: Sequence[Term]) -> None:

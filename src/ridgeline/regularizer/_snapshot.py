@@ -1,19 +1,18 @@
 """The state of a training run, taken and set back bit for bit, in the same tensors."""
 
 import copy
-import functools
-import inspect
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
+from ridgeline.regularizer._bindings import attributes_of, copies_in, holds_copies, numbers_of, variables_of
+from ridgeline.regularizer._reach import CONTAINERS, MANY, from_others, refill, stateful, tensors_in
 from ridgeline.regularizer._sharded import at_rest
 
 
@@ -21,33 +20,45 @@ class Snapshot:
     """Weights, gradients, buffers, training flags, optimizers' state, the state of others, random states.
 
     Args:
-        modules: whose parameters and buffers are kept.
+        modules: whose layers, parameters, buffers and numbers are kept.
         optimizers: whose state and settings are kept.
-        others: whatever has state_dict() and load_state_dict() (schedulers, scalers), and generators.
+        others: of these, what has state_dict() and load_state_dict() (schedulers, scalers); generators; the
+            variables of functions; and containers and objects with copies of weights in them, as of averages.
     """
 
     def __init__(
         self, modules: Iterable[nn.Module], optimizers: Iterable[Optimizer], others: Iterable[Any]
     ) -> None:
-        self._modules, self._optimizers = list(modules), list(optimizers)
+        self._modules, optimizers, others = list(modules), list(optimizers), list(others)
         self._rest()
-        self._flags = [(m, m.training) for module in self._modules for m in module.modules()]
-        self._buffers = [(m, dict(m._buffers)) for m, _ in self._flags]
-        states = [state for o in self._optimizers for state in o.state.values()]
-        self._states = [
-            (o, dict(o.state), {p: dict(s) for p, s in o.state.items()}) for o in self._optimizers
-        ]
-        self._groups = [(g, dict(g)) for o in self._optimizers for g in o.param_groups]
-        parameters = {id(p): p for module in self._modules for p in module.parameters()}
-        parameters |= {id(p): p for g, _ in self._groups for p in g["params"]}
-        self._grads = [(p, p.grad) for p in parameters.values()]
-        kept = [*parameters.values(), *(g for _, g in self._grads if g is not None)]
-        kept += [b for _, found in self._buffers for b in found.values() if b is not None]
-        kept += [t for values in [*states, *(g for g, _ in self._groups)] for t in _tensors(values.values())]
+        layers = list({id(m): m for module in self._modules for m in module.modules()}.values())
+        self._flags = [(m, m.training) for m in layers]
+        groups = [group for o in optimizers for group in o.param_groups]
+        leaves = {id(p): p for p in chain(*(m.parameters() for m in self._modules))}
+        leaves |= {id(p): p for group in groups for p in group["params"]}
+        self._leaves = [(p, p.grad, p.requires_grad) for p in leaves.values()]
+        buffers = [b for m in layers for b in m._buffers.values() if b is not None]
+        inner: list[Any] = [x for o in optimizers for x in (o.state, o.param_groups)]
+        inner += [x for m in layers for x in (m._modules, m._parameters, m._buffers)]
+        shapes = {t.shape for t in (*leaves.values(), *buffers)}
+        holders = [o for o in others if holds_copies(o, shapes)]
+        self._bindings = [numbers_of(m) for m in layers if not from_others(type(m))]
+        self._bindings += [attributes_of(held) for held in holders]
+        self._bindings += [found for o in others for found in variables_of(o)]
+        bound = [x for _, values in self._bindings for x in values.values()]
+        for scaler in (o for o in others if isinstance(o, torch.amp.GradScaler)):
+            stages = scaler._per_optimizer_states  # which its state_dict leaves out
+            inner.append(stages)
+            self._bindings.append((vars(scaler).update, {"_per_optimizer_states": stages}))
+        own = _containers(inner)
+        found = [*own, *_containers([*bound, *holders], MANY)]
+        self._containers = [(held, copy.copy(held)) for held in found]
+        kept = [*leaves.values(), *(g for _, g, _ in self._leaves if g is not None), *buffers]
+        kept += [t for held in own for t in tensors_in(held, depth=1)]
+        kept += [t for held in [*holders, bound] for t in copies_in(held, shapes)]
         self._contents = [(t, t.detach().clone()) for t in {id(t): t for t in kept}.values()]
-        others = list(others)
         self._generators = [(g, g.get_state()) for g in others if isinstance(g, torch.Generator)]
-        self._others = [(o, copy.deepcopy(o.state_dict())) for o in others if stateful(o)]
+        self._others = [(o, copy.deepcopy(o.state_dict())) for o in others if _saved(o)]
         self._random = random_state()
 
     @torch.no_grad()
@@ -58,21 +69,16 @@ class Snapshot:
             o.load_state_dict(copy.deepcopy(state))
         for generator, drawn in self._generators:
             generator.set_state(drawn)
+        for bind, values in self._bindings:
+            bind(values)
+        for held, kept in self._containers:
+            refill(held, kept)
         for module, flag in self._flags:
             module.training = flag
-        for module, buffers in self._buffers:
-            module._buffers.update(buffers)
-        for group, settings in self._groups:
-            group.clear()
-            group.update(settings)
-        for optimizer, state, values in self._states:
-            optimizer.state.clear()
-            optimizer.state.update(state)
-            for p, found in values.items():
-                optimizer.state[p].clear()
-                optimizer.state[p].update(found)
-        for p, grad in self._grads:
+        for p, grad, moves in self._leaves:
             p.grad = grad
+            if p.requires_grad != moves:
+                p.requires_grad_(moves)
         for tensor, content in self._contents:
             tensor.copy_(content)
         set_random_state(self._random)
@@ -82,8 +88,21 @@ class Snapshot:
             at_rest(module)
 
 
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    return [v for v in values if isinstance(v, Tensor)]
+def _containers(roots: Iterable[Any], most: float = float("inf")) -> list[Any]:
+    """Containers of at most so many elements that can be refilled, and those inside them."""
+    found: dict[int, Any] = {}
+    waiting = list(roots)
+    while waiting:
+        value = waiting.pop()
+        known = type(value) in CONTAINERS or isinstance(value, tuple)
+        if known and id(value) not in found and len(value) <= most:
+            found[id(value)] = value
+            waiting += value.values() if isinstance(value, dict) else value
+    return [held for held in found.values() if not isinstance(held, tuple)]
+
+
+def _saved(value: Any) -> bool:
+    return stateful(value) and not isinstance(value, (nn.Module, Optimizer))
 
 
 def random_state() -> dict[str, Any]:
@@ -106,42 +125,3 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     np.random.set_state(state["numpy"])
     random.setstate(state["python"])
-
-
-def used_by(function: Callable[..., Any]) -> list[Any]:
-    """The objects that a function reaches: by its variables, bound arguments and instance, by the functions
-    that it calls, and inside containers and plain objects.
-    """
-    found: dict[int, Any] = {}
-    waiting: list[tuple[Any, int]] = [(function, 4)]
-    while waiting:
-        value, depth = waiting.pop()
-        if id(value) in found or isinstance(value, (ModuleType, type, str, bytes, int, float, Tensor)):
-            continue
-        found[id(value)] = value
-        if depth and not isinstance(value, (nn.Module, Optimizer)):
-            waiting += [(inner, depth - 1) for inner in _inside(value)]
-    return list(found.values())
-
-
-def _inside(value: Any) -> list[Any]:
-    if isinstance(value, functools.partial):
-        return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, (list, tuple, set, deque)):
-        return list(value) if len(value) <= 1_000 else []
-    if isinstance(value, Mapping):
-        return list(value.values()) if len(value) <= 1_000 else []
-    owner = getattr(value, "__self__", None)
-    plain = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
-    if inspect.isfunction(plain):
-        if plain.__module__.partition(".")[0] in ("torch", "numpy", "ridgeline"):
-            return [owner]
-        variables = inspect.getclosurevars(plain)
-        return [owner, *variables.nonlocals.values(), *variables.globals.values()]
-    return [owner, *getattr(value, "__dict__", {}).values()]
-
-
-def stateful(value: object) -> bool:
-    """Whether it can be saved and loaded: a scheduler, a scaler, a sampler."""
-    names = ("state_dict", "load_state_dict")
-    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in names)

@@ -64,6 +64,10 @@ def _plan(part: Penalty, w: Tensor, compiled: Compiled | None, values: bool, slo
     none = local(w).new_empty(0)
     if reach == "whole":
         full = w.full_tensor()  # type: ignore[attr-defined]  # only sharded tensors reach beyond a shard
+        if isinstance(part, L2SP) and isinstance(
+            part.reference, Tensor
+        ):  # a subclass, with a formula of its own
+            part = replace(part, reference=aligned(part.reference, full))
         value = kernels.value(part, full) if values else none
         slope = local(aligned(part.gradient(full), w)).clone() if slopes else none
         return Plan(none, lambda _: (value, KnownSlope(slope)))

@@ -142,9 +142,18 @@ def references(terms: list[Term]) -> dict[str, Tensor]:
 
 
 def restored(term: Term, kept: dict[str, Tensor]) -> Term:
-    """The term with the reference kept for it, where there is one."""
+    """The term with the reference kept for it, where there is one.
+
+    Raises:
+        ValueError: for a reference of another shape, which would be broadcast.
+    """
     if term.name not in kept:
         return term
+    if kept[term.name].shape != term.parameter.shape and not term.effective:
+        raise ValueError(
+            f"the reference kept for {term.name} has shape {tuple(kept[term.name].shape)}, the parameter "
+            f"{tuple(term.parameter.shape)}; load a state of the same model."
+        )
     w = aligned(kept[term.name], term.parameter)
     parts = [replace(p, reference=w) if isinstance(p, L2SP) else p for p in parts_of(term.penalty)]
     return replace(term, penalty=parts[0] if len(parts) == 1 else Sum(parts))

@@ -4,7 +4,6 @@ import copy
 import random
 import sys
 import warnings
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
@@ -19,10 +18,10 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from ridgeline.errors import RidgelineError, reason
+from ridgeline.regularizer._reach import CONTAINERS, refill
 
 # A tensor, by module and attribute, and what it becomes for one pass.
 Change: TypeAlias = tuple[nn.Module, str, Callable[[Tensor], Tensor]]
-_CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict)
 
 
 def outputs(model: nn.Module, sample: Any, half: torch.dtype | None, *changes: Change) -> list[Tensor]:
@@ -112,24 +111,19 @@ def set_back(stack: ExitStack, model: nn.Module, devices: set[torch.device]) -> 
     for module in model.modules():  # a scripted one keeps its mode outside its attributes
         stack.callback(setattr, module, "training", module.training)
     for thing in _reached(model):
-        held: Any = thing if type(thing) in _CONTAINERS else getattr(thing, "__dict__", None)
+        held: Any = thing if type(thing) in CONTAINERS else getattr(thing, "__dict__", None)
         if isinstance(thing, CellType):
             stack.callback(setattr, thing, "cell_contents", thing.cell_contents)
-        if type(held) not in _CONTAINERS or isinstance(thing, ModuleType):  # a class has a proxy instead
+        if type(held) not in CONTAINERS or isinstance(thing, ModuleType):  # a class has a proxy instead
             continue
-        stack.callback(_refill, held, copy.copy(held))
+        stack.callback(refill, held, copy.copy(held))
         for key, value in list(held.items()) if isinstance(held, dict) else []:
-            if type(value) in _CONTAINERS:
-                stack.callback(_refill, value, copy.copy(value))
+            if type(value) in CONTAINERS:
+                stack.callback(refill, value, copy.copy(value))
             elif isinstance(value, Tensor):
                 held[key] = value.detach().clone()
             elif isinstance(value, torch.Generator):
                 held[key] = value.clone_state()
-
-
-def _refill(held: Any, kept: Any) -> None:
-    held.clear()
-    (held.update if hasattr(held, "update") else held.extend)(kept)
 
 
 def _reached(model: nn.Module) -> Iterator[Any]:
@@ -144,4 +138,4 @@ def _reached(model: nn.Module) -> Iterator[Any]:
                 filled = [cell for cell in function.__closure__ or () if cell != CellType()]
                 yield from (*filled, *(cell.cell_contents for cell in filled))
                 used = [function.__globals__.get(name) for name in function.__code__.co_names]
-                yield from (value for value in used if type(value) in _CONTAINERS)
+                yield from (value for value in used if type(value) in CONTAINERS)
