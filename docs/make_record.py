@@ -3,7 +3,9 @@
     python docs/make_record.py RUN [RUN ...]    # run folders of `ridgeline run NAME --profile full`
     python docs/make_record.py                  # pages and table only, from what is recorded
 
-A recipe's record is docs/experiments/NAME.json and its figures; everything else is made from those.
+A recipe's record is docs/experiments/NAME.json and its figures; everything else is made from those. A run that has
+not judged its claims, since it was interrupted or has fewer seeds (`--seeds N`), is judged here; its page says on how
+many seeds it stands. Images are then looked for as `ridgeline run` does, in RIDGELINE_DATA or the user's cache.
 """
 
 import json
@@ -19,10 +21,13 @@ BEGIN, END = "<!-- claims: made by docs/make_record.py -->", "<!-- end of claims
 
 def taken(run: Path) -> dict[str, Any]:
     """What the record keeps of a run: claims, bugs, arms, and what made them."""
-    judged = json.loads((run / "claims.json").read_text(encoding="utf-8"))
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    claims, tables = run / "claims.json", run / "trials.parquet"
+    if not claims.is_file() or (tables.is_file() and claims.stat().st_mtime_ns < tables.stat().st_mtime_ns):
+        judge(run)
+    judged = json.loads(claims.read_text(encoding="utf-8"))
     if judged["profile"] != "full":
         raise SystemExit(f"{run} is a {judged['profile']} run; the record takes full ones.")
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     arms = [
         {
             "arm": arm["arm"],
@@ -32,10 +37,37 @@ def taken(run: Path) -> dict[str, Any]:
         }
         for arm in results["arms"]
     ]
-    unfinished = results["n_unfinished"]
-    return {**judged, "arms": arms, "trials": results["n_trials"], "unfinished": unfinished} | {
-        "provenance": results["provenance"]
+    return {
+        **judged,
+        "arms": arms,
+        "trials": results["n_trials"],
+        "unfinished": results["n_unfinished"],
+        "planned_seeds": seeds_of(judged["recipe"]),
+        "provenance": results["provenance"],
     }
+
+
+def seeds_of(recipe: str) -> int:
+    """How many seeds the recipe asks for in full."""
+    from ridgeline.recipes import RECIPES  # pages and table need none of ridgeline
+
+    return len({trial.seed for trial in RECIPES[recipe].study("full").trials()})
+
+
+def judge(run: Path) -> None:
+    """Write the claims of a run in full that has none, or older ones than its trials, and its report."""
+    from ridgeline.recipes import RECIPES, write_claims
+    from ridgeline.report import Results
+
+    results = Results.open(run)
+    trials = set(results.trials["trial_id"])
+    for recipe in RECIPES.values():
+        if trials <= {trial.trial_id for trial in recipe.study("full").trials()}:
+            if write_claims(recipe, results, "full") is None:
+                break
+            results.report()
+            return
+    raise SystemExit(f"{run} is no full run of a recipe with claims; the record takes full ones.")
 
 
 def keep(run: Path) -> None:
@@ -89,13 +121,18 @@ def page(record: dict[str, Any]) -> str:
         for a in record["arms"]
     ]
     stands = f"{record['trials']} trials, {record['seeds']} seeds"
+    command = f"ridgeline run {name} --profile full"
+    planned = record.get("planned_seeds", record["seeds"])
+    if record["seeds"] < planned:
+        stands += f" of the {planned} that the recipe asks for"
+        command += "" if record["unfinished"] else f" --seeds {record['seeds']}"
     if record["unfinished"]:
         stands += (
             f"; {record['unfinished']} trials are not finished yet, and the claims stand on those that are"
         )
     parts = [
         f"# {record['system']}: {name}",
-        f"Made by `ridgeline run {name} --profile full` and `python docs/make_record.py runs/{name}`: {stands}.",
+        f"Made by `{command}` and `python docs/make_record.py runs/{name}`: {stands}.",
         "Hardware and versions: " + ", ".join(f"{key} {value}" for key, value in sorted(facts.items())) + ".",
         "The test set was watched during training, as published." if record["watched"] else "",
         "## Claims",

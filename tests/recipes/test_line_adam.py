@@ -63,6 +63,17 @@ def test_few_seeds_decide_nothing() -> None:
     assert s4.claim_test_loss_falls(planted(0.5, seeds=4)).outcome == "undecided"
 
 
+@pytest.mark.parametrize("kept", [("10 samples, λ = 0",), ("10 samples, λ = 0", "20 samples, λ = 0")])
+def test_arms_without_a_seed_decide_nothing_and_fail_nowhere(kept: tuple[str, ...]) -> None:
+    evidence = planted(0.5)
+    results = cast(Any, evidence.results)
+    results.trials = results.trials.filter(pl.col("arm").is_in(kept))
+    found = s4.claim_test_loss_falls(evidence)
+    assert found.outcome == "undecided"
+    assert "no seed finished in all arms of 10 samples" in found.sentence
+    assert s4.penalty_in_test_loss(evidence) == ""
+
+
 def test_the_identities_hold() -> None:
     evidence = planted(1.0)
     assert CHECKS["update"]["ours"] < 1e-13

@@ -38,7 +38,7 @@ NONE = arm("one-conv", "none")
 def test_the_study_is_the_pages() -> None:
     trials = s0.study("full").trials()
     by_arm = {trial.arm: trial.config for trial in trials if trial.seed == 0}
-    assert len(trials) == 27 * 10
+    assert len(trials) == 23 * 10
     assert len({trial.trial_id for trial in trials}) == len(
         trials
     )  # no arm is another one under a second name
@@ -57,19 +57,26 @@ def test_the_study_is_the_pages() -> None:
         assert config.model_options.get("dropout", 0.0) == (0.5 if "dropout" in label else 0.0)
         assert config.model_options.get("divide_by", 1.0) == (255.0 if "twice" in label else 1.0)
         assert config.penalised == (" l" in label)
-    for model in ("one-conv", "two-conv"):
-        penalties = {
-            kind: [(e.penalty, e.strength, e.match, e.mode) for e in by_arm[arm(model, kind)].regularization]
-            for kind in ("l2", "l2-all", "l1", "l1-proximal")
-        }
-        assert penalties == {
-            "l2": [("l2", 0.004, "output.weight", "loss")],
-            "l2-all": [("l2", 0.004, "hidden.weight", "loss"), ("l2", 0.004, "output.weight", "loss")],
-            "l1": [("l1", 0.004, "output.weight", "loss")],
-            "l1-proximal": [("l1", 0.004, "output.weight", "proximal")],
-        }
-        (dead,) = by_arm[arm(model, DEAD)].regularization
-        assert (dead.factory, dead.strength) == ("ridgeline.recipes._mnist_conv_l2:on_the_draw", 0.004)
+    penalties = {
+        tuple(label.split(", ")): [(e.penalty, e.strength, e.match, e.mode) for e in config.regularization]
+        for label, config in by_arm.items()
+        if label.split(", ")[1] in ("l2", "l2-all", "l1", "l1-proximal")
+    }
+    assert penalties == {
+        ("one-conv", "l2"): [("l2", 0.004, "output.weight", "loss")],
+        ("two-conv", "l2"): [("l2", 0.004, "output.weight", "loss")],  # on the control, what the source ran
+        ("one-conv", "l2-all"): [
+            ("l2", 0.004, "hidden.weight", "loss"),
+            ("l2", 0.004, "output.weight", "loss"),
+        ],
+        ("one-conv", "l1"): [("l1", 0.004, "output.weight", "loss")],
+        ("one-conv", "l1-proximal"): [("l1", 0.004, "output.weight", "proximal")],
+    }
+    assert {arm("two-conv", kind) for kind in ("none", "l2", "dropout")} == {
+        label for label in by_arm if label.startswith("two-conv")
+    }
+    (dead,) = by_arm[arm("one-conv", DEAD)].regularization
+    assert (dead.factory, dead.strength) == ("ridgeline.recipes._mnist_conv_l2:on_the_draw", 0.004)
     for kind in ("l2", "l1", "l1-proximal"):
         strengths = [by_arm[arm("one-conv", kind, s)].regularization[0].strength for s in STRENGTHS]
         assert strengths == [0.004, 0.04, 0.4, 4.0, 40.0]
@@ -513,6 +520,19 @@ def test_one_bit_in_the_weights_is_seen(quick: tuple[Path, str], tmp_path: Path)
     changed = SimpleNamespace(trials=results.trials, curves=results.curves, path=tmp_path)
     found = exact.claim_dead_penalty(Evidence(cast(Any, changed), CHECKS, "full"))
     assert found.numbers["unequal"] == [f"{arm('one-conv', DEAD)}: last weights of seed 0"]
+
+
+def test_a_seed_that_diverges_in_one_arm_alone_is_seen(tmp_path: Path) -> None:
+    evidence = planted(tmp_path, {NONE: Planted(), arm("one-conv", DEAD): Planted()}, noise=0.0, n=10)
+    assert exact.claim_dead_penalty(evidence).outcome == "reproduced"
+    results = cast(Any, evidence.results)
+    gone = (pl.col("arm") == arm("one-conv", DEAD)) & (pl.col("seed") == 3)
+    results.trials = results.trials.with_columns(
+        status=pl.when(gone).then(pl.lit("diverged")).otherwise(pl.col("status"))
+    )
+    found = exact.claim_dead_penalty(evidence)
+    assert found.outcome == "not reproduced"
+    assert found.numbers["unequal"] == [f"{arm('one-conv', DEAD)}: seed 3, diverged beside done"]
 
 
 def test_quick_data_decide_no_other_claim(quick: tuple[Path, str]) -> None:

@@ -62,6 +62,7 @@ def test_the_studies_are_the_pages() -> None:
             {"factory": "ridgeline.recipes._layers:wide"},
         )
         assert (config.evaluate.every, config.evaluate.sets) == (100, {"trained": "batch"})
+        assert config.evaluate.train_examples == 500  # of one image, a verdict would read noise
 
 
 def test_part_b_is_two_arms_of_part_a() -> None:
@@ -298,6 +299,21 @@ def test_the_published_accuracies_are_placed_one_by_one() -> None:
     assert both.ours == "0.879 / 0.919"
 
 
+def test_an_arm_that_lost_a_seed_decides_nothing() -> None:
+    arms = {NONE: [falling()] * 10, L2: [steady(0.97)] * 10}
+    assert claims.claim_l2_improves(planted(arms)).outcome == "reproduced"
+    found = claims.claim_l2_improves(planted(arms, diverged=[(NONE, 4)]))
+    assert found.outcome == "undecided"
+    assert "over 9 seeds, 1 diverged" in found.sentence
+
+
+def test_one_accuracy_outside_is_outside_where_the_other_has_no_place() -> None:
+    arms = {NONE: [steady(0.87)] * 10, L2: [steady(0.97)] * 2}
+    found = claims.claim_l2_improves(planted(arms, tested={NONE: 0.5, L2: 0.91}))
+    assert found.numbers["places"] == {NONE: "outside", L2: "–"}
+    assert found.place == "outside"
+
+
 def test_few_or_no_pairs_decide_nothing() -> None:
     assert claims.claim_l2_improves(pair(0.97, 0.87, seeds=4)).outcome == "undecided"
     lonely = planted({NONE: [steady(0.9)] * 5})
@@ -340,6 +356,24 @@ def test_sparse_means_exact_zeros(
     share = round(zeros.get("W2", 0.0) * 800) / 800
     assert found.numbers["W2"]["zero"] == pytest.approx(share)
     assert found.numbers["W2"]["small, L2 − none"]["mean"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_a_matrix_is_all_of_its_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_images: bool
+) -> None:
+    """Whether the training images are at hand, to take W1's blank pixels apart, does not change the outcome."""
+    blank = torch.arange(784) < 100
+    monkeypatch.setattr(claims, "blank_pixels", lambda data_dir: blank if with_images else None)
+    evidence = pair(0.9, 0.9, seeds=5, path=tmp_path)
+    for seed in range(5):
+        place = tmp_path / "weights" / f"{L2}-{seed}.safetensors"
+        weights(place, {"blank": 0.0}, blank)  # an eighth of W1 is 0
+        weights(tmp_path / "weights" / f"{NONE}-{seed}.safetensors", {"blank": 0.5}, blank)
+    found = claims.claim_sparse(evidence)
+    assert (found.outcome, found.ours) == ("reproduced", "13 to 13 % exact zeros")
+    assert ("without which it is refuted" in found.sentence) == with_images
+    assert found.numbers["W1"]["zero"] == (0.0 if with_images else pytest.approx(100 / 784))
 
 
 def test_blank_pixels_stand_apart(tmp_path: Path) -> None:

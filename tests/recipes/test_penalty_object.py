@@ -230,6 +230,21 @@ def test_identities_that_fail_are_not_reproduced(tmp_path: Path) -> None:
     assert exact.claim_proportional(off).outcome == "not reproduced"
 
 
+def test_the_published_start_is_placed(tmp_path: Path) -> None:
+    """1,563 at 10 is what the source prints at step 0; the model is ours, so the scale need not be."""
+    evidence = planted(tmp_path)
+    assert exact.claim_proportional(evidence).place == "outside"
+    start, results = pl.col("step") == 0, cast(Any, evidence.results)
+    seed = pl.col("trial_id").rank("dense") % 7
+    for strength, published in ((10.0, 1_563.0), (1e4, 1_570_211.0)):
+        ids = results.trials.filter(pl.col("arm") == arm(OBJECT, strength))["trial_id"].to_list()
+        ours = start & pl.col("trial_id").is_in(ids)
+        changed = pl.when(ours).then(published * (1 + 0.001 * (seed - 3))).otherwise(pl.col("penalty"))
+        results.curves = results.curves.with_columns(penalty=changed)
+    assert exact.claim_proportional(evidence).place == "inside"
+    assert exact.claim_proportional(planted(tmp_path, seeds=1)).place == "–"
+
+
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [

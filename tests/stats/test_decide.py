@@ -68,6 +68,16 @@ def test_holm_intervals_of_one_is_the_interval_and_few_seeds_have_none() -> None
     assert holm_intervals([]) == []
 
 
+def test_a_comparison_of_two_seeds_spares_the_others_no_correction() -> None:
+    case = ([0.1, 0.2, 0.15, 0.02, 0.08], None)
+    alone, (one, few, other) = interval(*case), holm_intervals([case, ([0.1, 0.2], None), ([0.1] * 2, None)])
+    assert alone.p is not None
+    assert one.p == pytest.approx(3 * alone.p)
+    assert (one.low, one.high) == pytest.approx((interval(*case, level=1 - 0.05 / 3).low, one.high))
+    assert one.excludes_zero == (3 * alone.p < 0.05)
+    assert (few.low, few.p, other.low, other.p) == (None, None, None, None)
+
+
 def test_any_false_reproduction_among_many_is_rare() -> None:
     rng = np.random.default_rng(3)
     wrong = 0

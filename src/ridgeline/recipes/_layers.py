@@ -59,7 +59,8 @@ def _convolutional(widths: tuple[int, ...], dropout: float, narrow: int, divide_
             nn.init.constant_(parameter, 0.1)
         else:
             nn.init.trunc_normal_(parameter, 0.0, 0.1, -0.2, 0.2)
-    return model.to(memory_format=torch.channels_last)  # pooling takes a third of the time so
+    # pooling takes a third of the time so; torch's stubs know this argument beside others only
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class Divide(nn.Module):

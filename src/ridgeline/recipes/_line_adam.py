@@ -110,6 +110,8 @@ def claim_test_loss_falls(evidence: Evidence) -> Judgement:
     """log(test *data* loss at λ / at 0), 30 draws, both sizes, Holm over λ, δ = 10 % lower; beside it the
     column as published, and the null predictor
     """
+    if missing := _lacking(evidence):
+        return missing
     margin, found, said = -math.log(0.9), {}, []
     outcomes: dict[int, list[str]] = {}
     for n in SIZES:
@@ -139,6 +141,15 @@ def claim_test_loss_falls(evidence: Evidence) -> Judgement:
     best = found[arm(20, max(STRENGTHS[1:], key=lambda s: found[arm(20, s)]["mean"]))]["mean"]
     ours = f"× {math.exp(-best):.2g}"
     return Judgement(outcome, "; ".join(said) + ".", ours, numbers=found)  # type: ignore[arg-type]  # an Outcome
+
+
+def _lacking(evidence: Evidence) -> Judgement | None:
+    """Undecided, with the reason, unless in each size some seed finished in all arms."""
+    for n in SIZES:
+        ends = [_test_loss(evidence, arm(n, s)).keys() for s in STRENGTHS]
+        if not set.intersection(*map(set, ends)):
+            return Judgement("undecided", f"no seed finished in all arms of {n} samples.")
+    return None
 
 
 def _column_as_published(evidence: Evidence, n: int, strength: float) -> float:
@@ -175,9 +186,10 @@ def claim_is_weight_decay(evidence: Evidence) -> Judgement:
 
 def penalty_in_test_loss(evidence: Evidence) -> str:
     """The recorded test loss against the data loss."""
-    shown, label = _column_as_published(evidence, 20, 10.0), arm(20, 10.0)
-    ours = _test_loss(evidence, label)
-    mean = sum(ours.values()) / len(ours)
+    ours = _test_loss(evidence, arm(20, 10.0))
+    if not ours:
+        return ""
+    shown, mean = _column_as_published(evidence, 20, 10.0), sum(ours.values()) / len(ours)
     if not shown > mean * (1 + 1e-9):  # equal sums may differ by their order
         return ""
     return (

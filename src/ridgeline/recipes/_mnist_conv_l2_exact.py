@@ -74,6 +74,12 @@ def differences(evidence: Evidence, a: str, b: str) -> tuple[int, list[str]]:
     results, found = evidence.results, []
     files = last_weights(results, a), last_weights(results, b)
     seeds = sorted(set(files[0]) & set(files[1]))
+    ended = [_endings(evidence, label) for label in (a, b)]
+    found += [
+        f"{a}: seed {seed}, {ended[0][seed]} beside {ended[1][seed]}"
+        for seed in sorted(ended[0].keys() & ended[1].keys())
+        if ended[0][seed] != ended[1][seed]
+    ]
     columns = [c for c in results.curves.columns if c not in ("trial_id", "seed", "step", "penalty")]
     ours, theirs = (curve(results, label, *columns).filter(pl.col("seed").is_in(seeds)) for label in (a, b))
     found += [f"{a}: {column}" for column in ["step", *columns] if not ours[column].equals(theirs[column])]
@@ -82,6 +88,12 @@ def differences(evidence: Evidence, a: str, b: str) -> tuple[int, list[str]]:
         same = left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
         found += [] if same else [f"{a}: last weights of seed {seed}"]
     return len(seeds), found
+
+
+def _endings(evidence: Evidence, label: str) -> dict[int, str]:
+    """How each seed of an arm ended, diverged or done."""
+    rows = evidence.results.trials.filter(pl.col("arm") == label).select("seed", "status")
+    return dict(rows.rows())
 
 
 def claim_two_ways_of_writing(evidence: Evidence) -> Judgement:

@@ -40,8 +40,8 @@ def _study(name: str, profile: Profile, arms: dict[str, dict[str, float]], seeds
         train={"optimizer": "adam", "lr": 5e-3, "batch_size": 64, "steps": 60 if quick else 30_000},
         # ½λ‖·‖² on all variables, biases included
         regularization={"penalty": "l2", "strength": 0.0, "match": "*"},
-        # the source records the batch just trained on and the validation set: of train, one image is the least
-        evaluate={"every": 10 if quick else 100, "train_examples": 1, "sets": {"trained": "batch"}},
+        # the source records the batch just trained on and the validation set; verdicts read a training curve too
+        evaluate={"every": 10 if quick else 100, "train_examples": 500, "sets": {"trained": "batch"}},
         arms=arms,
         seeds=1 if quick else seeds,
     )

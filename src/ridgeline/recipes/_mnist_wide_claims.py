@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from ridgeline.recipes._evidence import Floats, numbers, paired, place_of, span
+from ridgeline.recipes._evidence import Floats, numbers, paired, place_of, places, span
 from ridgeline.recipes._mnist_wide_stored import (
     BLANK,
     ENOUGH,
@@ -27,7 +27,7 @@ from ridgeline.recipes._mnist_wide_stored import (
     tails,
     tested,
 )
-from ridgeline.recipes._recipe import Evidence, Judgement, Outcome, Place
+from ridgeline.recipes._recipe import Evidence, Judgement, Outcome
 from ridgeline.statistics import decide, holm_intervals, interval, von_neumann
 
 Shares: TypeAlias = dict[int, dict[str, dict[str, float]]]  # seed, matrix, "zero" or "small"
@@ -199,20 +199,21 @@ def claim_l2_improves(evidence: Evidence) -> Judgement:
     if not deltas:
         return Judgement("undecided", "no seed has finished in both arms.")
     one = interval(deltas, sampled(results, L2, NONE))
+    lost = diverged(results, L2) + diverged(results, NONE)
     tests = {label: tested(results, label) for label in (NONE, L2)}
     means = {label: sum(values) / len(values) for label, values in tests.items()}
-    places = {label: place_of(PUBLISHED[label], tests[label]) for label in (NONE, L2)}
+    figures = {label: place_of(PUBLISHED[label], tests[label]) for label in (NONE, L2)}
+    gone = f", {lost} diverged" if lost else ""
     sentence = (
-        f"L2 − none is {span(one)} over {one.n_seeds} seeds, {diverged(results, L2) + diverged(results, NONE)} "
-        f"diverged; test accuracy {means[NONE]:.3f} without (.88 is {places[NONE]}) and {means[L2]:.3f} with L2 "
-        f"(.92 is {places[L2]})."
+        f"L2 − none is {span(one)} over {one.n_seeds} seeds{gone}; test accuracy {means[NONE]:.3f} without (.88 is "
+        f"{figures[NONE]}) and {means[L2]:.3f} with L2 (.92 is {figures[L2]})."
     )
-    place: Place = "inside"
-    for less in ("outside", "–"):
-        place = less if less in places.values() else place
+    place = places((PUBLISHED[label], tests[label]) for label in (NONE, L2))
     ours = f"{means[NONE]:.3f} / {means[L2]:.3f}"
-    found = numbers(one) | {"test accuracy": tests, "places": places}
-    return Judgement(decide(one, 0.01), sentence, ours=ours, place=place, numbers=found)
+    found = numbers(one) | {"test accuracy": tests, "places": figures}
+    # the seeds that are left were chosen by their outcome: an arm with a diverged seed has no mean
+    outcome: Outcome = "undecided" if lost else decide(one, 0.01)
+    return Judgement(outcome, sentence, ours=ours, place=place, numbers=found)
 
 
 def claim_sparse(evidence: Evidence) -> Judgement:
@@ -223,12 +224,9 @@ def claim_sparse(evidence: Evidence) -> Judgement:
     l2, none = (sparsities(evidence.results, label, blank) for label in (L2, NONE))
     if len(l2) < ENOUGH:
         return Judgement("undecided", f"weights of only {len(l2)} seeds with L2 are stored; {ENOUGH} decide.")
-    most = [max(parts[name]["zero"] for name in MATRICES) for parts in l2.values()]
-    outcome: Outcome = "undecided"
-    if min(most) >= 0.01:
-        outcome = "reproduced"
-    elif max(most) < 0.001:
-        outcome = "refuted"
+    # a matrix is all of its entries; only the numbers beside the outcome take W1's blank pixels apart
+    most = _most(sparsities(evidence.results, L2, None))
+    outcome, without = _sparse(most), _sparse(_most(l2))
     names = [*MATRICES, *([] if blank is None else [BLANK])]
     found = _shares(names, l2, none)
     said = [f"{name} {one['zero']:.2%} and {one['small']:.2%}{_beside(one)}" for name, one in found.items()]
@@ -239,10 +237,20 @@ def claim_sparse(evidence: Evidence) -> Judgement:
     )
     sentence = (
         f"exact zeros, and entries below 1e-3 of the largest, with L2 (in brackets L2 − none), over {len(l2)} "
-        f"seeds: {', '.join(said)}; {apart}."
+        f"seeds: {', '.join(said)}; {apart}"
+        + (f", without which it is {without}" if without != outcome else "")
     )
     ours = f"{100 * min(most):.2g} to {100 * max(most):.2g} % exact zeros"
-    return Judgement(outcome, sentence, ours=ours, numbers=found)
+    return Judgement(outcome, f"{sentence}.", ours=ours, numbers=found)
+
+
+def _most(shares: Shares) -> list[float]:
+    """The largest share of exact zeros in a matrix, by seed."""
+    return [max(parts[name]["zero"] for name in MATRICES) for parts in shares.values()]
+
+
+def _sparse(most: list[float]) -> Outcome:
+    return "reproduced" if min(most) >= 0.01 else "refuted" if max(most) < 0.001 else "undecided"
 
 
 def _shares(names: list[str], l2: Shares, none: Shares) -> dict[str, Any]:

@@ -19,6 +19,7 @@ LAST, HEAD, LONG = 140, 1_000, 3_000
 PRINTED = {NONE: 0.71, f"{DECAY} 10": 0.93, f"{DECAY} 1e4": 2.17}
 PRINTED_OBJECT = {10.0: 1_133.0, 1e4: 1_128_239.0}
 FALLS = (43.0, 44.2)
+STARTS = {10.0: 1_563.0, 1e4: 1_570_211.0}  # with the object at step 0, the batch's loss in it
 
 Floats = npt.NDArray[np.float64]
 

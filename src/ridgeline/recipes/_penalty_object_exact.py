@@ -16,6 +16,7 @@ from ridgeline.recipes._penalty_object_arms import (
     PRINTED_OBJECT,
     PUBLISHED,
     SHOWN,
+    STARTS,
     STRENGTHS,
     all_inside,
     arm,
@@ -108,9 +109,13 @@ def claim_proportional(evidence: Evidence) -> Judgement:
     said = (
         f"at step 0 the penalties are {np.mean(ratios):,.3f} to 1, off 1,000 by at most a relative {off:.0e}."
     )
-    ours = listed(f"{np.mean(list(v.values())):,.0f} at {SHOWN[s]}" for s, v in ((10.0, weak), (1e4, strong)))
+    starts = {s: list(values.values()) for s, values in zip(STRENGTHS, (weak, strong), strict=True)}
     return Judgement(
-        "reproduced" if off <= 1e-3 else "not reproduced", said, ours, numbers={"ratios": ratios}
+        "reproduced" if off <= 1e-3 else "not reproduced",
+        said,
+        ours=listed(f"{np.mean(values):,.0f} at {SHOWN[s]}" for s, values in starts.items()),
+        place=all_inside({place_of(STARTS[s], values) for s, values in starts.items()}),
+        numbers={"ratios": ratios},
     )
 
 

@@ -41,7 +41,8 @@ def holm_intervals(
     """Intervals of several comparisons that exclude 0 exactly where Holm's step-down rule rejects at 5 %.
 
     The r-th smallest of m p-values (r from 0) has level 1 − .05/(m − r), until one is not rejected, whose
-    level all others share. Their p-values are Holm's.
+    level all others share. Their p-values are Holm's. A comparison of too few seeds for an interval counts
+    among the m as one that is not rejected.
 
     Args:
         cases: what `interval` takes, for each comparison.
@@ -54,13 +55,12 @@ def holm_intervals(
         False
     """
     found = [interval(by_seed, by_example) for by_seed, by_example in cases]
-    if any(one.p is None for one in found):
-        return found
-    adjusted = holm([one.p or 0.0 for one in found])
+    p_values = [1.0 if one.p is None else one.p for one in found]
+    adjusted = holm(p_values)
     left, answers = len(found), dict[int, Interval]()
-    for index in sorted(range(len(found)), key=lambda i: (adjusted[i], found[i].p)):
+    for index in sorted(range(len(found)), key=lambda i: (adjusted[i], p_values[i])):
         again = interval(*cases[index], level=1.0 - 0.05 / left)
-        answers[index] = replace(again, p=adjusted[index])
+        answers[index] = again if again.p is None else replace(again, p=adjusted[index])
         left -= again.excludes_zero
     return [answers[i] for i in range(len(found))]
 

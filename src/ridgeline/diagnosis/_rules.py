@@ -1,0 +1,109 @@
+"""Which kind a pair of curves is: each kind a rule, tried in the order of `KINDS`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ridgeline.diagnosis._features import Features
+from ridgeline.diagnosis._kinds import Kind
+from ridgeline.diagnosis._thresholds import CHANCE, FAR_ABOVE, ONE_SIDED, SHORTEST, WEIGHTY_PENALTY
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What else is known of the arm.
+
+    Attributes:
+        target: the training skill, 1 − loss/null, that is wanted.
+        best_train: the lowest training level of the study's arms.
+        weaker: (training, held-out) levels of an arm with a weaker penalty.
+        penalty: the penalty's last value over the training data loss.
+        broke: the step from which on no number was finite, and in how many runs.
+    """
+
+    target: float | None = None
+    best_train: float | None = None
+    weaker: tuple[float, float] | None = None
+    penalty: float | None = None
+    broke: tuple[float, int] | None = None
+
+
+def kind_of(f: Features, beside: Beside) -> Kind:
+    """The first kind whose rule holds."""
+    if diverged(f, beside):
+        return "diverged"
+    if len(f.steps) < SHORTEST.value:
+        return "undecided"
+    if undertrained(f):
+        return "undertrained"
+    if f.train is None:
+        return "undecided"
+    if risen_while_training_fell(f) or far_above(f):
+        return "overfitting"
+    if over_regularized(f, beside):
+        return "over_regularized"
+    if underfits(f, beside):
+        return "underfitting"
+    return "well_fitted" if well_fitted(f) else "undecided"
+
+
+def diverged(f: Features, beside: Beside) -> bool:
+    """Not finite at the end, or the training curve (else the held-out one) ends above where it began."""
+    if beside.broke is not None:
+        return True
+    side = f.train or f.val
+    beyond = 2.0 * ONE_SIDED.value * float(np.sqrt(2.0)) * side.noise
+    return side.last - side.first > max(f.delta, beyond) and side.rose(f.delta)
+
+
+def undertrained(f: Features) -> bool:
+    """The held-out curve ends at its lowest and fell by δ, beyond noise, over the last part."""
+    beyond = ONE_SIDED.value * float(np.sqrt(2.0)) * f.val.noise
+    return f.val.recent_fall >= max(f.delta, beyond) and f.val.rise < f.delta
+
+
+def risen_while_training_fell(f: Features) -> bool:
+    """The held-out curve is past its minimum, and training went on: its curve did not get worse meanwhile."""
+    return f.val.rose(f.delta) and not training_got_worse(f)
+
+
+def training_got_worse(f: Features) -> bool:
+    """The training curve itself is past its minimum: not a matter of generalization."""
+    return f.train is not None and f.train.rose(f.delta) and (f.train_change or 0.0) >= 0.5 * f.val.rise
+
+
+def far_above(f: Features) -> bool:
+    """The held-out level is far above training's, beyond noise, where the two are comparable.
+
+    Where nothing was learned on held-out data, and no null loss is given, there is no scale for "far".
+    """
+    learned = float(f.val.seen.level[0]) - f.val.lowest
+    if f.gap is None or f.excess is not None or (not f.null_given and learned <= 2.0 * f.val.rise_by_chance):
+        return False
+    return f.gap >= max(FAR_ABOVE.value * f.to_learn, f.delta, ONE_SIDED.value * f.gap_noise)
+
+
+def underfits(f: Features, beside: Beside) -> bool:
+    """Training skill below the target, below the study's best arm by δ, or at chance."""
+    assert f.train is not None
+    if beside.target is not None and f.skill is not None and f.skill < beside.target:
+        return True
+    if beside.best_train is not None and f.train.last - beside.best_train >= f.delta:
+        return True
+    return f.null_given and f.train.last > f.null * (1.0 - CHANCE.value) - f.train.noise
+
+
+def over_regularized(f: Features, beside: Beside) -> bool:
+    """A weaker penalty is better on both sets by δ; or the penalty outweighs the data loss, which fits badly."""
+    assert f.train is not None
+    if beside.weaker is not None:
+        train, val = beside.weaker
+        return f.train.last - train >= f.delta and f.val.last - val >= f.delta
+    weighty = beside.penalty is not None and beside.penalty > WEIGHTY_PENALTY.value
+    return weighty and underfits(f, beside)
+
+
+def well_fitted(f: Features) -> bool:
+    """A rise of δ is excluded, and something was learned."""
+    learned = f.to_learn > f.delta and f.val.first - f.val.last > 2.0 * f.val.noise
+    return learned and f.val.rise_excluded(f.delta, ONE_SIDED.value)

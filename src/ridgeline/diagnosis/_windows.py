@@ -1,0 +1,63 @@
+"""A curve seen through windows of successive points: its level at the end, at its lowest, on the way."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ridgeline.diagnosis._history import Floats
+
+# More points than this are taken together first: no judgement needs more, and time stays bounded.
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Medians of k successive points.
+
+    Attributes:
+        k: points a window, max(3, 5 %) of the curve.
+        middle: the index of each window's middle point.
+        level: the median of each window; the last window ends with the curve.
+    """
+
+    k: int
+    middle: Floats
+    level: Floats
+
+    @property
+    def end(self) -> float:
+        """The level at the end."""
+        return float(self.level[-1])
+
+    @property
+    def lowest(self) -> int:
+        """Which window is lowest."""
+        return int(self.level.argmin())
+
+    @property
+    def rise(self) -> float:
+        """The level at the end above the lowest, ≥ 0."""
+        return self.end - float(self.level.min())
+
+
+def width(n: int) -> int:
+    """Points a window: max(3, 5 %), as in the design; all of a shorter curve."""
+    return min(max(3, -(-n // 20)), n)
+
+
+def windows(values: Floats) -> Windows:
+    """Windows over a curve of n ≥ 1 finite points, four a width, so that their number stays below 80."""
+    n, k = len(values), width(len(values))
+    starts = np.arange(n - k, -1, -max(k // 4, 1))[::-1]
+    level = np.median(np.lib.stride_tricks.sliding_window_view(values, k)[starts], axis=1)
+    return Windows(k, np.asarray(starts + (k - 1) / 2.0, dtype=np.float64), level.astype(np.float64))
+
+
+def thinned(*curves: Floats) -> tuple[Floats, ...]:
+    """Curves of equal length, of at most MOST_POINTS points: longer ones as means of successive points."""
+    n = len(curves[0])
+    if n <= MOST_POINTS:
+        return curves
+    edges = np.linspace(0, n, MOST_POINTS + 1).astype(np.int64)[:-1]
+    counts = np.diff(np.append(edges, n))
+    return tuple(np.add.reduceat(curve, edges) / counts for curve in curves)
