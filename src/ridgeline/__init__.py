@@ -26,6 +26,8 @@ from ridgeline.select import Rule as Rule
 
 if TYPE_CHECKING:
     from ridgeline.data import Splits as Splits
+    from ridgeline.diagnosis import Verdict as Verdict
+    from ridgeline.diagnosis import diagnose as diagnose
     from ridgeline.report import Results as Results
     from ridgeline.study import Study as Study
     from ridgeline.study import load_study as load_study
@@ -35,6 +37,8 @@ __version__ = "0.1.0"
 # What needs more than torch is loaded when it is first asked for.
 _LAZY = {
     "Splits": "ridgeline.data",
+    "Verdict": "ridgeline.diagnosis",
+    "diagnose": "ridgeline.diagnosis",
     "Results": "ridgeline.report",
     "Study": "ridgeline.study",
     "load_study": "ridgeline.study",
@@ -59,8 +63,10 @@ __all__ = [
     "Rule",
     "Splits",
     "Study",
+    "Verdict",
     "assert_acting",
     "convert",
+    "diagnose",
     "load_study",
     "param_groups",
     "regularize",

@@ -1,5 +1,6 @@
 """Every number on the page equals a recomputation from the Parquet files by another path."""
 
+import html
 import json
 import math
 import re
@@ -13,7 +14,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
+from ridgeline import diagnose
+from ridgeline.diagnosis import Curve, History
+from ridgeline.report import Results
 from ridgeline.report._fill import look_up, show
+from ridgeline.report._judgement import as_numbers, from_numbers
 
 
 class DataElements(HTMLParser):
@@ -198,6 +203,15 @@ def test_rise(results: Any, again: Recomputed) -> None:
         assert all(close(arm["rise"][part], expected[part]) for part in ("mean", "low", "high"))
         assert close(arm["rise"]["lowest"], curves.mean(0).min())
         assert arm["rise"]["step"] == 40 * int(curves.mean(0).argmin())
+        train = np.array(
+            [
+                [c["train_loss"] for c in again.curves if c["trial_id"] == t["trial_id"]]
+                for t in again.of(arm["arm"])
+            ]
+        )
+        stops = [int(np.argmin((curves.sum(0) - curves[seed]) / 2)) for seed in range(3)]
+        changes = again.ci([train[s, -1] - train[s, stop] for s, stop in enumerate(stops)], None)
+        assert all(close(arm["rise"]["train"][part], changes[part]) for part in ("mean", "low", "high"))
 
 
 def test_only_two_arms_open_the_test_set(results: Any, again: Recomputed) -> None:
@@ -218,6 +232,92 @@ def test_only_two_arms_open_the_test_set(results: Any, again: Recomputed) -> Non
     assert all("test" not in key for a in results["arms"] for key in a["final"])
 
 
+def strength(arm: Any) -> tuple[float, float]:
+    """Learning rate and strength: what makes an arm stronger than another."""
+    return arm["varied"]["train.lr"], arm["varied"]["regularization.strength"]
+
+
+def test_delta(results: Any) -> None:
+    lowest = min(arm["rise"]["lowest"] for arm in results["arms"])
+    assert close(results["delta"], 0.02 * (results["null"]["val_loss"] - lowest))
+    assert close(results["large_gap"], 0.25 * (results["null"]["val_loss"] - lowest))
+
+
+def test_what_the_arms_say_of_each_other(results: Any, again: Recomputed) -> None:
+    """Each arm beside those of its learning rate: whom it is compared with, and by how much they differ."""
+    arms = results["arms"]
+    compared = 0
+    for arm in arms:
+        rate, own = strength(arm)
+        stronger = [a for a in arms if strength(a)[0] == rate and strength(a)[1] > own]
+        relation, effect = arm["relation"], arm["effect"]
+        assert relation["tested"] == len(stronger)
+        pairs = [(relation, arms[relation["against"]], arm)] if relation["against"] is not None else []
+        assert (effect is None) == (own == 0)
+        if effect is not None:
+            assert strength(arms[effect["reference"]]) == (rate, 0)
+            pairs.append((effect, arm, arms[effect["reference"]]))
+        if arm["weaker"] is not None:
+            pairs.append((arm["weaker"], arm, arms[arm["weaker"]["against"]]))
+        for shown, one, other in pairs:
+            assert strength(one)[1] > strength(other)[1]
+            val = again.difference(one["arm"], other["arm"], "val_loss")
+            train = [
+                a["final_train_loss"] - b["final_train_loss"]
+                for a, b in zip(again.of(one["arm"]), again.of(other["arm"]), strict=True)
+            ]
+            for metric, expected in (("val_loss", val), ("train_loss", again.ci(train, None))):
+                assert close(shown[metric]["mean"], expected["mean"])
+                # Holm's interval is no narrower than the one alone
+                assert shown[metric]["low"] <= expected["low"] + 1e-6
+                assert shown[metric]["high"] >= expected["high"] - 1e-6
+                compared += 1
+    assert compared >= 8
+
+
+def test_effects_are_decided_by_delta_and_noise(results: Any) -> None:
+    for arm in results["arms"]:
+        effect = arm["effect"]
+        if effect is None:
+            continue
+        val = effect["val_loss"]
+        proven = (val["low"] > 0 or val["high"] < 0) and abs(val["mean"]) >= results["delta"]
+        if effect["kind"] in ("helps", "hurts"):
+            assert proven
+            assert (effect["kind"] == "helps") == (val["mean"] < 0)
+        elif effect["kind"] != "saturated":
+            assert not proven
+
+
+def test_verdicts(results: Any, again: Recomputed, run: Path) -> None:
+    """Each verdict again, from the tables by loops; between arms it may gain evidence or turn to overfitting."""
+    stored = Results.open(run).verdicts()
+    for arm in results["arms"]:
+        histories = []
+        for trial in again.of(arm["arm"]):
+            rows = [c for c in again.curves if c["trial_id"] == trial["trial_id"]]
+            steps = [float(r["step"]) for r in rows]
+            roles = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "penalty", "lr")
+            curves: Any = {role: Curve.of([float(r[role]) for r in rows], steps, role) for role in roles}
+            histories.append(History(curves, arm["arm"], str(trial["seed"])))
+        alone = diagnose(
+            histories,
+            null_loss=results["null"]["val_loss"],
+            n_classes=len(results["class_counts"]),
+            delta=results["delta"],
+        )
+        verdict = arm["verdict"]
+        assert verdict == as_numbers(stored[arm["arm"]])
+        assert from_numbers(verdict).kind == verdict["kind"]
+        assert verdict["features"] == as_numbers(alone)["features"]
+        if arm["weaker"] is None and arm["relation"]["kind"] != "overfitting":
+            assert verdict["kind"] == alone.kind
+            assert verdict["confidence"] == alone.confidence
+            assert verdict["evidence"][: len(alone.evidence)] == list(alone.evidence)
+        if arm["relation"]["kind"] == "overfitting":
+            assert verdict["kind"] in ("diverged", "undertrained", "overfitting")
+
+
 def test_the_page_shows_these_numbers(page: list[tuple[str, str, str, str]], results: Any) -> None:
     assert len(page) > 150
     for key, form, full, shown in page:
@@ -230,3 +330,18 @@ def test_the_answer_is_in_the_page_and_numbered(run: Path, results: Any) -> None
     text = re.sub(r"<[^>]+>", "", (run / "report.html").read_text())
     for sentence in results["answer"]:
         assert sentence in text
+
+
+def test_every_verdict_is_in_the_page(run: Path, results: Any) -> None:
+    page = (run / "report.html").read_text()
+    table = page[page.index('<table id="verdicts">') :]
+    table = table[: table.index("</table>")]
+    text = html.unescape(re.sub(r"<[^>]+>", "", table))
+    for arm in results["arms"]:
+        verdict = arm["verdict"]
+        assert verdict["kind"].replace("_", " ") in text
+        assert all(sentence in text for sentence in verdict["evidence"])
+        assert all(sentence in text for sentence in verdict["advice"][:1])
+        if arm["effect"]:
+            assert arm["effect"]["kind"] in text
+    assert table.count("<tr>") == 1 + len(results["arms"])

@@ -25,6 +25,7 @@ ORDER = [
     "lanes",
     "store",
     "statistics",
+    "diagnosis",
     "report",
     "study",
     "recipes",
@@ -34,7 +35,8 @@ ORDER = [
 READERS = {
     "store": {"errors"},
     "statistics": {"errors"},
-    "report": {"errors", "store", "statistics"},
+    "diagnosis": {"errors", "statistics"},
+    "report": {"errors", "store", "statistics", "diagnosis"},
 }
 
 
@@ -108,11 +110,12 @@ def test_public_names() -> None:
             "Rule",
             "assert_acting",
             "convert",
+            "diagnose",
             "param_groups",
             "regularize",
             "schedules",
         ),
-        *("Results", "RidgelineError", "Splits", "Study", "load_study"),
+        *("Results", "RidgelineError", "Splits", "Study", "Verdict", "load_study"),
     }
     for name in ridgeline.__all__:
         assert getattr(ridgeline, name).__name__.endswith(name)

@@ -6,7 +6,15 @@ import sys
 def main() -> None:
     """Run the command line; says what to install where the study extra is missing."""
     try:
-        from ridgeline.cli import _audit, _convert, _data, _main, _recipes, _study  # noqa: F401  # the modules add their commands
+        from ridgeline.cli import (  # noqa: F401  # the modules add their commands
+            _audit,
+            _convert,
+            _data,
+            _diagnose,
+            _main,
+            _recipes,
+            _study,
+        )
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("ridgeline"):
             raise

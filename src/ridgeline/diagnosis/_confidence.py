@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ridgeline.diagnosis._align import Aligned
 from ridgeline.diagnosis._history import Floats
@@ -19,8 +18,8 @@ def confidence(
     """The share of resamples of the same kind.
 
     From three runs, runs are drawn with replacement. Of fewer, each curve is its trend through the levels of
-    its windows plus its residuals in blocks of a window's length, drawn anew, the same blocks for training and
-    validation.
+    its windows plus its residuals, whose sign is drawn anew for each block of a window's length, the same for
+    training and validation: noise that differs along the curve stays where it is (wild block bootstrap).
     """
     random = np.random.default_rng(seed)
     counts: Counter[Kind] = Counter()
@@ -36,14 +35,14 @@ def confidence(
 def _redrawn(run: Aligned, random: np.random.Generator) -> Aligned:
     n = len(run.val)
     k = windows(run.val).k
-    starts = random.integers(0, max(n - k + 1, 1), -(-n // k))
-    index = ((starts[:, None] + np.arange(k)).ravel()[:n] % n).astype(np.int64)
-    train = None if run.train is None else _with_noise(run.train, index)
-    return replace(run, val=_with_noise(run.val, index), train=train)
+    place = np.arange(n) + int(random.integers(0, k))
+    signs = random.choice([-1.0, 1.0], int(place[-1]) // k + 1)[place // k]
+    train = None if run.train is None else _with_noise(run.train, signs)
+    return replace(run, val=_with_noise(run.val, signs), train=train)
 
 
-def _with_noise(values: Floats, index: npt.NDArray[np.int64]) -> Floats:
+def _with_noise(values: Floats, signs: Floats) -> Floats:
     seen = windows(values)
     trend = np.interp(np.arange(len(values)), seen.middle, seen.level)
-    found: Floats = trend + (values - trend)[index]
+    found: Floats = trend + (values - trend) * signs
     return found

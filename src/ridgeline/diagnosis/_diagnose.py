@@ -13,7 +13,7 @@ from ridgeline.diagnosis._evidence import Words, evidence_of
 from ridgeline.diagnosis._features import Features, features_of
 from ridgeline.diagnosis._history import Curve, History, Role
 from ridgeline.diagnosis._kinds import Kind, Metric, Verdict
-from ridgeline.diagnosis._rules import Beside, kind_of
+from ridgeline.diagnosis._rules import Beside, far_above, kind_of
 from ridgeline.diagnosis._suspicion import collapse, contradictions
 from ridgeline.diagnosis.readers import read
 from ridgeline.errors import RidgelineError
@@ -29,6 +29,7 @@ def diagnose(
     delta: float | None = None,
     best_train_loss: float | None = None,
     weaker: Any = None,
+    data_loss_alone: bool = False,
     resamples: int = 200,
     seed: int = 0,
 ) -> Verdict:
@@ -49,6 +50,8 @@ def diagnose(
         delta: the least difference in loss worth a word; by default 2 % of (null − best loss).
         best_train_loss: the lowest training loss of the study's arms.
         weaker: the history of an arm with a weaker penalty.
+        data_loss_alone: the training loss is known to hold no penalty and to be measured as validation is, so
+            that the two may be compared wherever training lies.
         resamples: ≥ 0, for the confidence; 0 leaves it out.
         seed: of the resampling.
 
@@ -73,9 +76,10 @@ def diagnose(
         beside = replace(beside, weaker=_levels(read(weaker, columns=columns)))
     if null_loss is None and n_classes is not None:
         null_loss = float(np.log(n_classes))
+    beside = replace(beside, pure=data_loss_alone)
     by_loss = _verdict(runs, "loss", null_loss, delta, beside, resamples, seed)
     null_error = None if n_classes is None else 1.0 - 1.0 / n_classes
-    plain = Beside(target=target)
+    plain = Beside(target=target, pure=data_loss_alone)
     by_accuracy = _verdict(runs, "accuracy", null_error, None, plain, resamples, seed)
     if by_loss is not None:
         return replace(by_loss, other=by_accuracy)
@@ -127,9 +131,9 @@ def _verdict(
         return _broken(metric, beside, runs)
 
     def judge(drawn: Sequence[Aligned]) -> Kind:
-        return kind_of(features_of(drawn, null, delta), beside)
+        return kind_of(features_of(drawn, null, delta, beside.pure), beside)
 
-    features = features_of(found, null, delta)
+    features = features_of(found, null, delta, beside.pure)
     kind = kind_of(features, beside)
     words = Words(metric, runs[0].unit)
     return Verdict(
@@ -169,7 +173,7 @@ def _remarks(runs: Sequence[History], f: Features, metric: Metric, words: Words)
     if f.excess is not None:
         found.append(
             f"training {metric} begins {f.excess:.0%} above validation {metric}, by an amount that falls: it seems to "
-            f"contain a penalty, dropout or augmentation, so the gap was not judged"
+            f"contain a penalty, dropout or augmentation, so the true gap is larger than it looks"
         )
     if metric == "loss":
         found += contradictions(runs[0].curves)
@@ -180,7 +184,7 @@ def _remarks(runs: Sequence[History], f: Features, metric: Metric, words: Words)
             found.append(
                 f"accuracy held {held:.3f} and collapsed after {words.step(step)}, ending at {end:.3f}"
             )
-    if f.gap is not None and f.excess is None:
+    if f.gap is not None and f.excess is None and not far_above(f):
         found.append(f"the gap between validation and training is {words.amount(f.gap)} at the end")
     return [*found, *dict.fromkeys(note for run in runs for note in run.notes)]
 
@@ -205,7 +209,8 @@ def _flat(f: Features) -> dict[str, float | None]:
         "train_change": f.train_change,
         "gap": f.gap,
         "gap_noise": f.gap_noise,
-        "gap_grew": f.gap_grew,
+        "val_half": f.val_half,
+        "train_half": f.train_half,
         "skill": f.skill,
         "excess": f.excess,
     }

@@ -9,13 +9,11 @@ from ridgeline.diagnosis._kinds import Kind, Metric
 from ridgeline.diagnosis._rules import (
     Beside,
     far_above,
-    over_regularized,
+    parted,
     risen_while_training_fell,
     training_got_worse,
-    underfits,
-    undertrained,
 )
-from ridgeline.diagnosis._thresholds import FAR_ABOVE, ONE_SIDED, SHORTEST, STILL_FALLING
+from ridgeline.diagnosis._thresholds import ONE_SIDED, SHORTEST, STILL_FALLING
 
 
 class Words:
@@ -98,7 +96,14 @@ def _overfitting(f: Features, beside: Beside, w: Words) -> list[str]:
         share = f", {f.gap / f.to_learn:.0%} of what there was to learn" if f.to_learn > 0 else ""
         found.append(
             f"at the end validation {w.metric} is {w.level(f.val.last)} against {w.level(f.train.last)} in training, a "
-            f"gap of {w.amount(f.gap)}{share} (limit {FAR_ABOVE.value:.0%})"
+            f"gap of {w.amount(f.gap)}{share}"
+        )
+    if not found and parted(f):
+        fell = (f.train_half or 0.0) / max(abs(f.train.last + (f.train_half or 0.0)), 1e-300)
+        found.append(
+            f"over the second half training {w.metric} improved by {fell:.0%} of itself, to "
+            f"{w.level(f.train.last)}, and validation {w.metric} gained nothing: it "
+            f"{w.moved(f.val.last + f.val_half, f.val.last)}"
         )
     return found
 
@@ -181,16 +186,3 @@ def _size(side: Side, w: Words) -> str:
 def _pm(side: Side, w: Words) -> str:
     """One standard error of the difference of two levels."""
     return w.amount(float(np.sqrt(2.0)) * side.noise)
-
-
-def decided_by(kind: Kind, f: Features, beside: Beside) -> tuple[str, ...]:
-    """Which rules of the kind hold, for advice."""
-    rules: dict[str, bool] = {
-        "still falling": undertrained(f),
-        "risen": f.train is not None and risen_while_training_fell(f),
-        "far above": far_above(f),
-        "training worse": training_got_worse(f),
-        "weaker is better": f.train is not None and over_regularized(f, beside),
-        "underfits": f.train is not None and underfits(f, beside),
-    }
-    return tuple(name for name, holds in rules.items() if holds)

@@ -7,10 +7,10 @@ import numpy as np
 
 from ridgeline.diagnosis._align import Aligned
 from ridgeline.diagnosis._history import Floats
-from ridgeline.diagnosis._noise import level_noise
+from ridgeline.diagnosis._noise import late, noise
 from ridgeline.diagnosis._suspicion import excess
 from ridgeline.diagnosis._thresholds import DELTA_SHARE, SMALLEST_DELTA, STILL_FALLING, critical_rise
-from ridgeline.diagnosis._windows import Windows, windows
+from ridgeline.diagnosis._windows import WIDE, Windows, windows
 from ridgeline.statistics import Interval, rise, von_neumann
 
 
@@ -26,6 +26,7 @@ class Side:
             other runs choose, which may be negative.
         rise_interval: of that, from three runs.
         rise_by_chance: what a flat curve's end may stand above its lowest window.
+        wide_rise, wide_rise_by_chance: the same of windows four times as wide.
         recent_fall: what it fell over the last part of the steps.
         roughness: √(½ mean squared difference of neighbours).
     """
@@ -38,6 +39,8 @@ class Side:
     rise: float
     rise_interval: Interval | None
     rise_by_chance: float
+    wide_rise: float
+    wide_rise_by_chance: float
     recent_fall: float
     roughness: float
     seen: Windows
@@ -46,7 +49,8 @@ class Side:
         """Whether it ends above its lowest point by δ and by more than chance."""
         if self.rise_interval is not None and self.rise_interval.low is not None:
             return self.rise_interval.low > 0 and self.rise >= delta
-        return self.rise >= delta and self.rise > self.rise_by_chance
+        narrow = self.rise >= delta and self.rise > self.rise_by_chance
+        return narrow or (self.wide_rise >= delta and self.wide_rise > self.wide_rise_by_chance)
 
     def rise_excluded(self, delta: float, z: float) -> bool:
         """Whether a rise of δ is excluded, one-sided with the given z.
@@ -73,7 +77,7 @@ class Features:
         null: the loss of a predictor that knows nothing: given, or taken from the start.
         delta: what counts as a difference.
         gap: held-out minus training level at the end; None without a training curve.
-        gap_grew: how much the gap grew over the second half.
+        val_half, train_half: what each fell over the second half.
         train_change: what the training level changed by since the held-out curve was lowest.
         excess: how far the training curve stands above the held-out one early on, as a share of it, where
             that amount falls; None where it does not.
@@ -87,7 +91,8 @@ class Features:
     train: Side | None
     gap: float | None
     gap_noise: float
-    gap_grew: float | None
+    val_half: float
+    train_half: float | None
     train_change: float | None
     excess: float | None
 
@@ -102,12 +107,15 @@ class Features:
         return None if self.train is None or self.null <= 0 else 1.0 - self.train.last / self.null
 
 
-def features_of(runs: Sequence[Aligned], null: float | None = None, delta: float | None = None) -> Features:
+def features_of(
+    runs: Sequence[Aligned], null: float | None = None, delta: float | None = None, pure: bool = False
+) -> Features:
     """The features of the runs of one arm, at the same steps.
 
     Args:
         null: the null predictor's loss; by default the level of the first 2 % of the held-out curve.
         delta: by default 2 % of (null − lowest level).
+        pure: whether the training loss is known to be the data loss alone.
     """
     steps = runs[0].steps
     val = _side(steps, [run.val for run in runs])
@@ -118,12 +126,13 @@ def features_of(runs: Sequence[Aligned], null: float | None = None, delta: float
         delta = DELTA_SHARE.value * (start - val.lowest)
         if null is None:
             delta = max(delta, SMALLEST_DELTA.value * abs(val.lowest))
-    grew = change = above = None
+    half = change = above = None
+    middle = 0.5 * (steps[0] + steps[-1])
     if train is not None:
-        middle = 0.5 * (steps[0] + steps[-1])
-        grew = (val.last - train.last) - (val.at(middle, steps) - train.at(middle, steps))
+        half = train.at(middle, steps) - train.last
         change = train.last - train.at(val.lowest_step, steps)
-        above = excess(train.seen.level, val.seen.level, float(np.hypot(val.noise, train.noise)))
+        apart = float(np.hypot(val.noise, train.noise))
+        above = None if pure else excess(train.seen.level, val.seen.level, apart)
     return Features(
         steps=steps,
         null=start,
@@ -133,7 +142,8 @@ def features_of(runs: Sequence[Aligned], null: float | None = None, delta: float
         train=train,
         gap=None if train is None else val.last - train.last,
         gap_noise=val.noise if train is None else float(np.hypot(val.noise, train.noise)),
-        gap_grew=grew,
+        val_half=val.at(middle, steps) - val.last,
+        train_half=half,
         train_change=change,
         excess=above,
     )
@@ -141,9 +151,9 @@ def features_of(runs: Sequence[Aligned], null: float | None = None, delta: float
 
 def _side(steps: Floats, curves: Sequence[Floats]) -> Side:
     mean = curves[0] if len(curves) == 1 else np.mean(curves, axis=0)
-    seen = windows(mean)
+    seen, wide = windows(mean), windows(mean, WIDE)
     by_step = np.interp(seen.middle, np.arange(len(steps)), steps)
-    noise = level_noise(mean, seen)
+    about = noise(late(mean))
     lowest, found = seen.lowest, None
     size = seen.rise
     if len(curves) >= 3:
@@ -155,10 +165,12 @@ def _side(steps: Floats, curves: Sequence[Floats]) -> Side:
         last=seen.end,
         lowest=float(seen.level[lowest]),
         lowest_step=float(by_step[lowest]),
-        noise=noise,
+        noise=about.of_mean(seen.k),
         rise=size,
         rise_interval=found,
-        rise_by_chance=critical_rise(len(mean)) * noise,
+        rise_by_chance=critical_rise(len(mean), "narrow") * about.of_mean(seen.k),
+        wide_rise=wide.rise,
+        wide_rise_by_chance=critical_rise(len(mean), "wide") * about.of_mean(wide.k),
         recent_fall=float(np.interp(part, by_step, seen.level)) - seen.end,
         roughness=von_neumann(mean),
         seen=seen,

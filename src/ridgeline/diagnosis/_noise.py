@@ -1,19 +1,15 @@
-"""How noisy a curve is about its trend, and how far the levels of its windows wander by chance."""
+"""How noisy a curve is about its trend, and how far the mean of some of its points wanders by chance."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from ridgeline.diagnosis._history import Floats
-from ridgeline.diagnosis._windows import Windows
 
 # Robust standard deviation from the median of absolute values, for normal noise.
 _MEDIAN_TO_SD = 1.4826
 # Above it a correlation cannot be told from a trend.
-LARGEST_CORRELATION = 0.95
-_GRID = np.linspace(0.0, LARGEST_CORRELATION, 96)
-# Of second differences over distance 2 and 1, sd² each, for AR(1) noise of correlation φ: see `noise`.
-_RATIO = (1.0 + _GRID) * (3.0 - _GRID**2) / (3.0 - _GRID)
+LARGEST_CORRELATION = 0.97
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,8 @@ class Noise:
 
     Attributes:
         sd: standard deviation of one point.
-        correlation: φ of neighbouring points, in [0, .95]; rough above .7, where `level_noise` looks further.
+        correlation: φ of neighbouring points, in [0, .97], an upper estimate: too small a φ would make chance
+            look like a trend.
     """
 
     sd: float
@@ -36,51 +33,34 @@ class Noise:
 
 
 def noise(values: Floats) -> Noise:
-    """The noise of a curve, from second differences y(t−h) − 2y(t) + y(t+h), which no straight trend reaches.
+    """The noise of a curve about its quadratic trend.
 
-    For AR(1) noise their variance is 2σ²(1 − φʰ)(3 − φʰ); that of h = 2 over that of h = 1 gives φ, to which
-    1.65/√n is added to err towards correlation. Medians keep spikes and the steep start out.
+    Residuals beyond four robust standard deviations are cut back to there: spikes are no noise of the level. φ is
+    their first autocorrelation, corrected for the bias that fitting a trend brings, (1 + 3φ + 2(1 + φ))/n, and
+    raised by one standard error, 1/√n.
 
     Args:
         values: shape (n,), finite.
     """
-    if len(values) < 3:
+    n = len(values)
+    if n < 5:
         return Noise(0.0, 0.0)
-    near, far = _spread(values, 1), _spread(values, 2) if len(values) > 4 else None
-    if near == 0.0:
+    t = np.linspace(-1.0, 1.0, n)
+    basis = np.stack([np.ones(n), t, t * t - np.mean(t * t)], axis=1)
+    scale = float(np.max(np.abs(values))) or 1.0
+    shown = values / scale
+    left = shown - basis @ np.linalg.lstsq(basis, shown, rcond=None)[0]
+    most = 4.0 * _MEDIAN_TO_SD * float(np.median(np.abs(left)))
+    left = np.clip(left, -most, most)
+    power = float(left @ left)
+    if power <= (1e-12 * n) ** 2:  # rounding
         return Noise(0.0, 0.0)
-    ratio = float(_RATIO[-1]) if far is None else (far / near) ** 2
-    found = float(np.interp(ratio, _RATIO, _GRID))
-    phi = min(found + 1.65 / np.sqrt(len(values)), LARGEST_CORRELATION)
-    return Noise(near / float(np.sqrt(2.0 * (1.0 - phi) * (3.0 - phi))), phi)
+    phi = float(left[1:] @ left[:-1]) / power
+    phi += (1.0 + 3.0 * phi + 2.0 * (1.0 + phi)) / n + 1.0 / float(np.sqrt(n))
+    return Noise(scale * float(np.sqrt(power / (n - 3))), min(max(phi, 0.0), LARGEST_CORRELATION))
 
 
-def level_noise(values: Floats, seen: Windows) -> float:
-    """The standard deviation of a window's level about the trend, shape ().
-
-    The larger of what the points' own noise gives, and what the levels show one and two widths apart: long
-    correlations are seen there alone. The steep start, whose bend is no noise, is left out.
-
-    Args:
-        values: shape (n,), finite.
-        seen: their windows.
-    """
-    first = _settled(seen)
-    level = seen.level[first:]
-    found = [noise(values[int(seen.middle[first]) :]).of_mean(seen.k)]
-    width = seen.k // max(seen.k // 4, 1)  # in windows
-    apart = [h for h in (width, 2 * width) if len(level) >= 2 * h + 3]
-    return max([*found, *(_spread(level, h) / float(np.sqrt(6.0)) for h in apart)])
-
-
-def _settled(seen: Windows) -> int:
-    """The first window within a tenth of the way from the lowest to the first; in the first half at the latest."""
-    near = seen.level <= seen.level.min() + 0.1 * (seen.level[0] - seen.level.min())
-    return min(int(near.argmax()), len(near) // 2)
-
-
-def _spread(values: Floats, h: int) -> float:
-    """The robust standard deviation of second differences over distance h, about their median: a steady bend."""
-    second = values[: -2 * h] - 2.0 * values[h:-h] + values[2 * h :]
-    bend = np.median(second) if len(second) >= 5 else 0.0
-    return _MEDIAN_TO_SD * float(np.median(np.abs(second - bend)))
+def late(values: Floats) -> Floats:
+    """The second half of a curve, of less than 20 points its last three quarters: the steep start is no noise."""
+    n = len(values)
+    return values[n // 2 if n >= 20 else n // 4 :]

@@ -6,7 +6,18 @@ import numpy as np
 
 from ridgeline.diagnosis._features import Features
 from ridgeline.diagnosis._kinds import Kind
-from ridgeline.diagnosis._thresholds import CHANCE, FAR_ABOVE, ONE_SIDED, SHORTEST, WEIGHTY_PENALTY
+from ridgeline.diagnosis._thresholds import (
+    ABOVE_MEMORISED,
+    CHANCE,
+    FAR_ABOVE,
+    HALF,
+    MEMORISED,
+    ONE_SIDED,
+    PARTED,
+    SHORTEST,
+    TRAINS_ON,
+    WEIGHTY_PENALTY,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class Beside:
         best_train: the lowest training level of the study's arms.
         weaker: (training, held-out) levels of an arm with a weaker penalty.
         penalty: the penalty's last value over the training data loss.
+        pure: whether the training loss is known to be the data loss alone, as validation's is.
         broke: the step from which on no number was finite, and in how many runs.
     """
 
@@ -25,6 +37,7 @@ class Beside:
     best_train: float | None = None
     weaker: tuple[float, float] | None = None
     penalty: float | None = None
+    pure: bool = False
     broke: tuple[float, int] | None = None
 
 
@@ -38,7 +51,7 @@ def kind_of(f: Features, beside: Beside) -> Kind:
         return "undertrained"
     if f.train is None:
         return "undecided"
-    if risen_while_training_fell(f) or far_above(f):
+    if risen_while_training_fell(f) or far_above(f) or parted(f):
         return "overfitting"
     if over_regularized(f, beside):
         return "over_regularized"
@@ -57,9 +70,10 @@ def diverged(f: Features, beside: Beside) -> bool:
 
 
 def undertrained(f: Features) -> bool:
-    """The held-out curve ends at its lowest and fell by δ, beyond noise, over the last part."""
+    """The held-out curve ends at its lowest and fell by δ, beyond noise, over the last part, and training fell too."""
     beyond = ONE_SIDED.value * float(np.sqrt(2.0)) * f.val.noise
-    return f.val.recent_fall >= max(f.delta, beyond) and f.val.rise < f.delta
+    trains = f.train is None or f.train.recent_fall >= TRAINS_ON.value * f.val.recent_fall
+    return trains and f.val.recent_fall >= max(f.delta, beyond) and f.val.rise < f.delta
 
 
 def risen_while_training_fell(f: Features) -> bool:
@@ -72,15 +86,32 @@ def training_got_worse(f: Features) -> bool:
     return f.train is not None and f.train.rose(f.delta) and (f.train_change or 0.0) >= 0.5 * f.val.rise
 
 
-def far_above(f: Features) -> bool:
-    """The held-out level is far above training's, beyond noise, where the two are comparable.
+def learned(f: Features) -> bool:
+    """Whether anything was learned on held-out data, beyond what noise seems to learn; else nothing gives a scale."""
+    seen = f.val.seen.level
+    return f.null_given or float(seen[0] - seen.min()) > 1.25 * f.val.rise_by_chance
 
-    Where nothing was learned on held-out data, and no null loss is given, there is no scale for "far".
+
+def far_above(f: Features) -> bool:
+    """The held-out level is far above training's, beyond noise; training is below half of it, or memorised.
+
+    A training loss that holds more than the data loss only makes the gap look smaller.
     """
-    learned = float(f.val.seen.level[0]) - f.val.lowest
-    if f.gap is None or f.excess is not None or (not f.null_given and learned <= 2.0 * f.val.rise_by_chance):
+    if f.train is None or f.gap is None or not learned(f) or f.val.last <= 0:
         return False
-    return f.gap >= max(FAR_ABOVE.value * f.to_learn, f.delta, ONE_SIDED.value * f.gap_noise)
+    below = f.train.last / f.val.last
+    far = f.gap >= FAR_ABOVE.value * f.to_learn and below < HALF.value
+    far = far or (f.gap >= ABOVE_MEMORISED.value * f.to_learn and below < MEMORISED.value)
+    return far and f.gap >= max(f.delta, ONE_SIDED.value * f.gap_noise)
+
+
+def parted(f: Features) -> bool:
+    """Over the second half training went on to fall, by a share of itself and by δ, and held-out data did not gain."""
+    if f.train is None or f.train_half is None or not learned(f):
+        return False
+    before = abs(f.train.last + f.train_half)
+    beyond = max(PARTED.value * before, f.delta, 2.0 * ONE_SIDED.value * f.train.noise)
+    return f.train_half >= beyond and f.val_half < 0.5 * f.delta
 
 
 def underfits(f: Features, beside: Beside) -> bool:

@@ -25,12 +25,27 @@ SMALLEST_DELTA = Threshold(
 FAR_ABOVE = Threshold(
     "far above training",
     0.25,
-    "of (null − best loss): a held-out loss so far above the training loss falls with more regularization mostly",
+    "of (null − best loss), where training is also below half of the held-out loss: more regularization helps mostly",
+)
+HALF = Threshold(
+    "training below", 0.5, "of the held-out loss; above it a regularized model may well have settled"
+)
+MEMORISED = Threshold(
+    "memorised", 0.05, "of the held-out loss: nothing is left to be learned from the training data"
+)
+ABOVE_MEMORISED = Threshold("above memorised", 0.08, "of (null − best loss) is then far enough: four times δ")
+PARTED = Threshold(
+    "parted",
+    0.3,
+    "of the training loss fell over the second half, and the held-out loss gained less than half of δ",
+)
+TRAINS_ON = Threshold(
+    "trains on", 0.25, "of what the held-out loss gains is what training must gain to be unfinished"
 )
 STILL_FALLING = Threshold(
     "the last part", 0.2, "of the steps: what the loss gained there it will gain about once more"
 )
-SHORTEST = Threshold("fewest points", 6, "fewer points have no noise that could be told from a trend")
+SHORTEST = Threshold("fewest points", 8, "fewer points have no noise that could be told from a trend")
 LATE_FALL = Threshold(
     "collapse", 0.02, "of accuracy, the rule of a late collapse: held for 20 checks, then lost"
 )
@@ -49,6 +64,11 @@ THRESHOLDS = (
     DELTA_SHARE,
     SMALLEST_DELTA,
     FAR_ABOVE,
+    HALF,
+    MEMORISED,
+    ABOVE_MEMORISED,
+    PARTED,
+    TRAINS_ON,
     STILL_FALLING,
     SHORTEST,
     LATE_FALL,
@@ -59,11 +79,19 @@ THRESHOLDS = (
 )
 
 # The lowest window of a flat curve is selected, so its end seems to stand above it. 95 % of flat curves of so
-# many points end less than nine tenths of this many standard deviations of a window's level above it, for AR(1)
-# noise of every correlation up to .9: `python -m benchmarks.critical_rise` simulates them.
-CRITICAL_RISE = {8: 2.8, 10: 4.0, 15: 4.6, 20: 4.9, 50: 5.2, 100: 5.0, 200: 4.6, 1_000: 4.4}
+# many points end less than this many standard deviations of a window's mean above it, in neither narrow nor wide
+# windows, for AR(1) noise of every correlation up to .9: `python -m benchmarks.critical_rise` simulates them.
+CRITICAL_RISE = {
+    "narrow": {8: 12.0, 10: 10.0, 20: 12.5, 30: 10.8, 50: 9.2, 100: 7.3, 200: 5.4, 1_000: 5.3, 3_000: 5.6},
+    "wide": {8: 12.0, 10: 10.0, 20: 12.5, 30: 11.0, 50: 9.4, 100: 6.8, 200: 4.8, 1_000: 4.5, 3_000: 4.7},
+}
 
 
-def critical_rise(points: int) -> float:
-    """By how many standard deviations a curve of so many points must rise to be no chance."""
-    return float(np.interp(np.log(points), np.log(list(CRITICAL_RISE)), list(CRITICAL_RISE.values())))
+def critical_rise(points: int, windows: str) -> float:
+    """By how many standard deviations a curve of so many points must rise to be no chance.
+
+    Args:
+        windows: "narrow" or "wide".
+    """
+    table = CRITICAL_RISE[windows]
+    return float(np.interp(np.log(points), np.log(list(table)), list(table.values())))

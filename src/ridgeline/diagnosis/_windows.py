@@ -8,6 +8,8 @@ from ridgeline.diagnosis._history import Floats
 
 # More points than this are taken together first: no judgement needs more, and time stays bounded.
 MOST_POINTS = 10_000
+# Narrow windows place a minimum; wide ones see a slow rise under more noise.
+NARROW, WIDE = 0.05, 0.2
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Windows:
     """Medians of k successive points.
 
     Attributes:
-        k: points a window, max(3, 5 %) of the curve.
+        k: points a window, at least 3.
         middle: the index of each window's middle point.
         level: the median of each window; the last window ends with the curve.
     """
@@ -40,14 +42,10 @@ class Windows:
         return self.end - float(self.level.min())
 
 
-def width(n: int) -> int:
-    """Points a window: max(3, 5 %), as in the design; all of a shorter curve."""
-    return min(max(3, -(-n // 20)), n)
-
-
-def windows(values: Floats) -> Windows:
-    """Windows over a curve of n ≥ 1 finite points, four a width, so that their number stays below 80."""
-    n, k = len(values), width(len(values))
+def windows(values: Floats, share: float = NARROW) -> Windows:
+    """Windows of max(3, share) of n ≥ 1 finite points, four a width, so that their number stays below 80."""
+    n = len(values)
+    k = min(max(3, int(np.ceil(n * share))), n)
     starts = np.arange(n - k, -1, -max(k // 4, 1))[::-1]
     level = np.median(np.lib.stride_tricks.sliding_window_view(values, k)[starts], axis=1)
     return Windows(k, np.asarray(starts + (k - 1) / 2.0, dtype=np.float64), level.astype(np.float64))

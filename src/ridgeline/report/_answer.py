@@ -2,16 +2,24 @@
 
 from typing import Any
 
-# A rise below this share of (null loss − lowest loss) is no overfitting worth the name.
-DELTA_SHARE = 0.02
+from ridgeline.report._fill import plain
+from ridgeline.report._paragraph import paragraph, rises
+
 _LEVEL = 0.05
+
+
+def answer(numbers: dict[str, Any]) -> list[str]:
+    """The sentences of the page's answer, the headline first."""
+    templates = [headline(numbers), *paragraph(numbers), *details(numbers)]
+    return [plain(template, numbers) for template in templates]
 
 
 def headline(numbers: dict[str, Any]) -> str:
     """One sentence, as a template over the report's numbers."""
     if numbers["baseline"] is None:
         return "Every arm has a diverged seed, so nothing can be compared; lower the learning rate."
-    helped = _help(numbers)
+    against = _shown_beside(numbers)
+    helped = "" if against is not None and against == _proven(numbers) else _help(numbers)
     return f"{_overfitting(numbers)}{'; ' if helped else ''}{helped}."
 
 
@@ -30,12 +38,28 @@ def _overfitting(numbers: dict[str, Any]) -> str:
     if rise["lowest"] >= numbers["null"]["val_loss"]:
         null = "{null.val_loss:.3f}"
         return f"{who[0].upper()}{who[1:]} is no better than the null predictor: {course}, against {null}"
-    delta = DELTA_SHARE * (numbers["null"]["val_loss"] - rise["lowest"])
-    if low > 0 and rise["mean"] >= delta:
+    if rises(numbers, i):
         return f"{who[0].upper()}{who[1:]} overfits: {course} {interval}"
-    if high < delta:
+    j = _shown_beside(numbers)
+    if j is not None:
+        return (
+            f"{who[0].upper()}{who[1:]} overfits: {_name(numbers['arms'][j])} takes the final validation loss "
+            f"{_change(i, j)} {_interval(j)} at a higher training loss, {{arms.{j}.final.train_loss.mean:.3f}} "
+            f"instead of {{arms.{i}.final.train_loss.mean:.3f}}"
+        )
+    if high < numbers["delta"]:
         return f"{who[0].upper()}{who[1:]} does not overfit: validation loss ends at {end} {interval}"
     return f"Whether {who} overfits is undecided: {course} {interval}"
+
+
+def _shown_beside(numbers: dict[str, Any]) -> int | None:
+    """The arm that alone shows the baseline to overfit, whose own curve does not rise."""
+    baseline = numbers["baseline"]
+    relation = numbers["arms"][baseline]["relation"]
+    if relation["kind"] != "overfitting" or rises(numbers, baseline):
+        return None
+    against: int = relation["against"]
+    return against
 
 
 def _help(numbers: dict[str, Any]) -> str:
@@ -124,38 +148,3 @@ def _accuracy(numbers: dict[str, Any], base: int, pick: int) -> str:
     if arm["versus"]["val_accuracy"]["low"] is None:
         return f"{sentence}, without an interval."
     return f"{sentence} (paired difference {{{key}.low:.3f}} to {{{key}.high:.3f}})."
-
-
-def notes(numbers: dict[str, Any], spec: dict[str, Any]) -> list[str]:
-    """What a reader must know before believing the numbers."""
-    found = [
-        "{n_arms:d} configurations were tried, {n_seeds:d} seeds each. Ranking uses the validation set; the best "
-        "of many is flattered by having been chosen.",
-        "An interval is mean ± t · SE with SE² = s²(seeds)/S + s²(examples)/n: it carries training noise and the "
-        "sampling of the evaluated examples. Differences are paired by seed and by example.",
-        "Losses are data losses in evaluation mode; the penalty has its own column.",
-    ]
-    noise = spec.get("data", {}).get("label_noise")
-    if noise:
-        found.insert(
-            0,
-            f"{noise:.0%} of the training labels were exchanged for wrong ones on purpose; validation and test "
-            f"labels are as published.",
-        )
-    if not numbers["n_test"]:
-        found.append("There is no test set: nothing here was judged on data that took no part in choosing.")
-    if numbers["n_unfinished"]:
-        found.append("{n_unfinished:d} trials are not finished; run the same command to go on.")
-    if _too_coarse(numbers):
-        found.append(
-            "The validation set of {n_val:d} examples cannot resolve the difference between the baseline and the "
-            "lowest arm: its sampling alone is larger. Bring more validation data."
-        )
-    return found
-
-
-def _too_coarse(numbers: dict[str, Any]) -> bool:
-    if numbers["chosen"] is None or numbers["chosen"]["val_loss"] == numbers["baseline"]:
-        return False
-    versus = numbers["arms"][numbers["chosen"]["val_loss"]]["versus"]["val_loss"]
-    return bool(versus and 1.96 * versus["se_examples"] > abs(versus["mean"]))

@@ -9,8 +9,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ridgeline.report import figures
-from ridgeline.report._answer import details, headline, notes
+from ridgeline.report._answer import answer, details, headline
 from ridgeline.report._fill import data, look_up, marked, plain
+from ridgeline.report._notes import notes
+from ridgeline.report._paragraph import paragraph
 from ridgeline.report._stored import Stored
 from ridgeline.report._summary import summarize
 from ridgeline.store import read_json, write_atomically, write_json
@@ -27,7 +29,7 @@ def write_report(run: Path) -> dict[str, Any]:
     page = _render(stored, numbers, drawn)
     results = {
         **numbers,
-        "answer": [plain(sentence, numbers) for sentence in [headline(numbers), *details(numbers)]],
+        "answer": answer(numbers),
         "notes": [plain(note, numbers) for note in notes(numbers, stored.spec)],
         "provenance": stored.provenance,
     }
@@ -72,8 +74,10 @@ def _render(stored: Stored, numbers: dict[str, Any], drawn: list[tuple[str, Figu
         accuracy="val_accuracy" in numbers["metrics"],
         n=lambda key, form: Markup(data(numbers, key, form)),
         find=lambda key: look_up(numbers, key),
-        answer=[Markup(marked(s, numbers)) for s in [headline(numbers), *details(numbers)]],
-        notes=[Markup(marked(s, numbers)) for s in notes(numbers, stored.spec)],  # marked escapes the text
+        headline=Markup(marked(headline(numbers), numbers)),
+        paragraph=Markup(" ".join(marked(s, numbers) for s in paragraph(numbers))),  # marked escapes the text
+        details=[Markup(marked(s, numbers)) for s in details(numbers)],
+        notes=[Markup(marked(s, numbers)) for s in notes(numbers, stored.spec)],
         own_best=_own_best(numbers),
         figures=[
             *_published(stored.run),

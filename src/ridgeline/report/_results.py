@@ -1,18 +1,20 @@
 """Results: what a run folder holds, opened."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
-from rich import box
-from rich.markup import escape
 from rich.table import Table
 
+from ridgeline.diagnosis import History, Verdict
 from ridgeline.errors import RidgelineError
+from ridgeline.report._arms import histories
 from ridgeline.report._compare import difference
-from ridgeline.report._fill import show
+from ridgeline.report._judgement import from_numbers
 from ridgeline.report._stored import Stored
 from ridgeline.report._summary import summarize
+from ridgeline.report._terminal import terminal_table
 from ridgeline.statistics import Interval
 from ridgeline.store import finished_parts, read_json
 
@@ -62,14 +64,18 @@ class Results:
         """One row an example of val and test, at the last and the best step: loss, correct."""
         return self._stored.predictions
 
-    def numbers(self) -> dict[str, Any]:
-        """Every number of the report, as in results.json."""
-        return summarize(self._stored)
+    def numbers(self, resamples: int | None = None) -> dict[str, Any]:
+        """Every number of the report, as in results.json.
+
+        Args:
+            resamples: for the confidence of each verdict; by default 200, fewer where arms are many.
+        """
+        return summarize(self._stored, resamples=resamples)
 
     def summary(self) -> pl.DataFrame:
         """One row an arm: mean, low and high of each metric at the last step."""
         rows = []
-        for arm in self.numbers()["arms"]:
+        for arm in summarize(self._stored, verdicts=False)["arms"]:
             row: dict[str, Any] = {"arm": arm["arm"], "seeds": arm["n_seeds"], "diverged": arm["n_diverged"]}
             for metric, found in arm["final"].items():
                 row[metric] = found["mean"]
@@ -92,6 +98,27 @@ class Results:
         if not complete:
             raise RidgelineError(f"{arm_a!r} and {arm_b!r} have no seed that finished in both.")
         return complete
+
+    def verdicts(self, numbers: Mapping[str, Any] | None = None) -> dict[str, Verdict]:
+        """Of each arm: does it overfit, underfit, is it over-regularized? Its curves judged, and the other arms.
+
+        Args:
+            numbers: what `.numbers()` gave, where it is at hand.
+
+        Example:
+            >>> ridgeline.Results.open("runs/digits").verdicts()["strength=0"].kind  # doctest: +SKIP
+            'overfitting'
+        """
+        numbers = self.numbers() if numbers is None else numbers
+        return {arm["arm"]: from_numbers(arm["verdict"]) for arm in numbers["arms"]}
+
+    def histories(self, arm: str) -> list[History]:
+        """The curves of an arm's trials as diagnosis takes them, one a seed.
+
+        Raises:
+            RidgelineError: for an arm that the run does not have.
+        """
+        return histories(self._stored, arm)
 
     def report(self) -> Path:
         """Write report.html, results.json and figures/; returns the page's path."""
@@ -118,50 +145,4 @@ class Results:
         return list(self.written()["answer"])
 
     def __rich__(self) -> Table:
-        return terminal_table(self.numbers())
-
-
-def terminal_table(numbers: dict[str, Any]) -> Table:
-    """The arms as a terminal table, 80 columns wide."""
-    classes = "val_accuracy" in numbers["metrics"]
-    table = Table(
-        title=f"{numbers['name']}: last step, means over seeds; Δ paired to the baseline, 95 % interval",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title_justify="left",
-    )
-    table.add_column("arm", overflow="fold")  # long labels wrap, so that the numbers stay whole
-    columns = ["val\nloss", "Δ", "p\n(Holm)"] + (["val\nacc."] if classes else [])
-    for column in [*columns, "gap"]:
-        table.add_column(column, justify="right", no_wrap=True)
-    for index, arm in enumerate(numbers["arms"]):
-        if arm["n_diverged"]:
-            table.add_row(
-                escape(arm["arm"]), f"{arm['n_diverged']} of {arm['n_seeds']} diverged", style="dim"
-            )
-            continue
-        final, versus = arm["final"], (arm["versus"] or {}).get("val_loss")
-        delta, p = _delta(versus)
-        cells = [
-            show(final["val_loss"]["mean"], ".3f"),
-            "baseline" if index == numbers["baseline"] else delta,
-            p,
-        ]
-        if classes:
-            cells.append(show(final["val_accuracy"]["mean"], ".3f"))
-        cells.append(show(final["gap"]["mean"], ".3f"))
-        chosen = numbers["chosen"] and numbers["chosen"]["val_loss"] == index
-        table.add_row(escape(arm["arm"]), *cells, style="bold" if chosen else "")
-    return table
-
-
-def _delta(versus: dict[str, float | None] | None) -> tuple[str, str]:
-    if versus is None:
-        return "–", "–"
-    text = show(versus["mean"], "+.3f")
-    if versus["low"] is None:
-        return text, "–"
-    # rich reads [ as markup
-    return f"{text} \\[{show(versus['low'], '+.3f')}, {show(versus['high'], '+.3f')}]", show(
-        versus["p_holm"], ".2g"
-    )
+        return terminal_table(summarize(self._stored, verdicts=False))

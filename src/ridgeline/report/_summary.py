@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from ridgeline.diagnosis.between import stopping
 from ridgeline.report._compare import (
     arm_interval,
     balanced_accuracy,
@@ -13,14 +14,19 @@ from ridgeline.report._compare import (
     median,
     seed_means,
 )
+from ridgeline.report._judgement import add_judgement
 from ridgeline.report._stored import Stored
-from ridgeline.statistics import Interval, holm, rise
+from ridgeline.statistics import Interval, holm
 
 
-def summarize(stored: Stored) -> dict[str, Any]:
+def summarize(stored: Stored, verdicts: bool = True, resamples: int | None = None) -> dict[str, Any]:
     """Every number of the report.
 
     Ranking uses validation data alone; the test set is opened for the baseline and the chosen arm only.
+
+    Args:
+        verdicts: also judge the arms, which takes most of the time.
+        resamples: for the confidence of each verdict; by default as many as so many arms leave time for.
     """
     classes = stored.trials["task"][0] == "classification"
     metrics = ["val_loss", "val_accuracy"] if classes else ["val_loss"]
@@ -49,15 +55,22 @@ def summarize(stored: Stored) -> dict[str, Any]:
         "comparisons": 0,
         "test": None,
     }
-    if not sound:
-        return found
+    if sound:
+        _compare(stored, found, sound)
+    if verdicts:
+        add_judgement(stored, found, resamples)
+    return found
+
+
+def _compare(stored: Stored, found: dict[str, Any], sound: list[int]) -> None:
+    """Fill in what compares the arms without a diverged seed."""
+    arms, metrics = found["arms"], found["metrics"]
     baseline = _baseline(arms, sound)
     found["baseline"] = baseline
     found["chosen"] = {metric: _best(arms, sound, metric) for metric in metrics}
     _compare_with(stored, found, baseline, sound)
     if found["n_test"]:
         found["test"] = _test(stored, found, baseline)
-    return found
 
 
 def number(found: Interval | None) -> dict[str, float | None] | None:
@@ -103,8 +116,14 @@ def _arm(stored: Stored, label: str, classes: bool) -> dict[str, Any]:
         "step": {"mean": rows["best_step"].mean()},
     }
     steps, curve = stored.mean_curve(label, "val_loss")
-    risen = rise(steps, curve, last_minus_best(stored, label))
-    arm["rise"] = {**(number(risen.size) or {}), "step": risen.step, "lowest": risen.lowest}
+    _, train = stored.mean_curve(label, "train_loss")
+    stopped = stopping(steps, curve, train, last_minus_best(stored, label))
+    arm["rise"] = {
+        **(number(stopped.rise.size) or {}),
+        "step": stopped.rise.step,
+        "lowest": stopped.rise.lowest,
+        "train": number(stopped.train),
+    }
     return arm
 
 
