@@ -82,6 +82,7 @@ def test_exports_of_weights_and_biases(tmp_path: Path) -> None:
     assert points(first, "val_loss") == [(1.0, 0.5), (2.0, 0.4), (3.0, 0.3)]
     assert points(second, "val_loss") == [(1.0, 0.7), (3.0, 0.5)]
     assert second.curves["val_loss"].column == "val/loss"
+    assert len(read(pl.read_csv(tmp_path / "wandb.csv"))) == 2
 
 
 def test_runs_as_numbered_columns(tmp_path: Path) -> None:
@@ -207,6 +208,11 @@ def test_percent_signs_and_brackets(tmp_path: Path) -> None:
     assert points(history, "train_loss") == [(1.0, 0.5), (2.0, 0.25)]
     assert history.curves["train_accuracy"].values.tolist() == pytest.approx([0.8, 0.009])
     assert "percent" in history.notes[0]
+
+
+def test_percentages_below_one(tmp_path: Path) -> None:
+    history = one(file(tmp_path, "log.csv", "epoch,acc\n1,0.5%\n2,0.25 %\n"))
+    assert points(history, "train_accuracy") == [(1.0, 0.005), (2.0, 0.0025)]
 
 
 def test_percentages_are_judged_over_all_runs(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ridgeline.diagnosis import History, Role, read
-from ridgeline.diagnosis.readers._line import parse
+from ridgeline.diagnosis.readers._bars import last_of_bars
+from ridgeline.diagnosis.readers._line import Line, parse
 from ridgeline.errors import RidgelineError
 from tests.diagnosis.readers import Points, file, one, points
 
@@ -288,6 +289,20 @@ def test_nan_and_infinity_are_read(tmp_path: Path) -> None:
     assert values[1] == math.inf
     assert math.isnan(values[2])
     assert len(values) == 3
+
+
+def test_a_bar_counts_at_its_end() -> None:
+    def state(epoch: int, loss: float, **more: float) -> Line:
+        return Line({"loss": loss, **more}, {"epoch": float(epoch)}, share=(1.0, 2.0), is_bar=True)
+
+    rows = [
+        state(1, 9.0),
+        state(1, 1.0),
+        Line({"val loss": 2.0}, {"epoch": 1.0}),
+        state(2, 8.0),
+        state(2, 0.5, acc=1.0),
+    ]
+    assert [line.values.get("loss") for line in last_of_bars(rows)] == [1.0, None, 0.5]
 
 
 def test_given_names(tmp_path: Path) -> None:

@@ -28,7 +28,15 @@ ROLE_OF: list[tuple[Role, str]] = [
     ),
     *(
         ("val_loss", name)
-        for name in ("eval/loss", "test_loss", "valLoss", "loss/val", "testloss", "held-out loss")
+        for name in (
+            "eval/loss",
+            "test_loss",
+            "valLoss",
+            "loss/val",
+            "testloss",
+            "held-out loss",
+            "train/val_loss",
+        )
     ),
     *(
         ("val_loss", name)

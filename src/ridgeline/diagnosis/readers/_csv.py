@@ -134,7 +134,7 @@ def _is_known(name: str) -> bool:
 
 
 def _runs_in(name: str) -> bool:
-    return not name.endswith(_reshape.BOUNDS) and bool(_reshape.WANDB.match(name)) and _is_curve(name)
+    return bool(_reshape.WANDB.match(name)) and _is_curve(name)
 
 
 def _is_curve(name: str) -> bool:

@@ -14,7 +14,6 @@ WANDB = re.compile(r"^(?P<run>.+) - (?P<metric>.+)$", re.DOTALL)
 _NUMBERED = re.compile(
     r"^(?P<metric>.*?)[\s_\-/.]*\(?(?P<run>(?:seed|run|fold|replicate|rep)[\s_\-=]*\d+)\)?$", re.IGNORECASE
 )
-BOUNDS = ("__MIN", "__MAX")
 # A long table has few distinct metrics, a phase few distinct phases.
 _MOST = 500
 
@@ -63,7 +62,7 @@ def runs_in_columns(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
     Empty for a table of another layout. What belongs to no run, as the step, is in each frame.
     """
-    columns = [c for c in frame.columns if not c.endswith(BOUNDS)]
+    columns = frame.columns  # "__MIN" and "__MAX" beside a metric are no curves by their names
     for pattern in (WANDB, _NUMBERED):
         cut = {
             c: found
