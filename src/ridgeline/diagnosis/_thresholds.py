@@ -82,8 +82,8 @@ THRESHOLDS = (
 # many points end less than this many standard deviations of a window's mean above it, in neither narrow nor wide
 # windows, for AR(1) noise of every correlation up to .9: `python -m benchmarks.critical_rise` simulates them.
 CRITICAL_RISE = {
-    "narrow": {8: 12.0, 10: 10.0, 20: 12.5, 30: 10.8, 50: 9.2, 100: 7.3, 200: 5.4, 1_000: 5.3, 3_000: 5.6},
-    "wide": {8: 12.0, 10: 10.0, 20: 12.5, 30: 11.0, 50: 9.4, 100: 6.8, 200: 4.8, 1_000: 4.5, 3_000: 4.7},
+    "narrow": {8: 12.5, 10: 10.8, 20: 12.8, 30: 11.2, 50: 9.8, 100: 8.2, 200: 5.4, 1_000: 5.3, 3_000: 5.6},
+    "wide": {8: 12.5, 10: 10.8, 20: 12.8, 30: 11.4, 50: 10.0, 100: 7.8, 200: 4.8, 1_000: 4.5, 3_000: 4.7},
 }
 
 
