@@ -4,8 +4,8 @@
     python -m benchmarks.diagnosis --data DIR --split scored
 
 A verdict `overfitting` says overfit, every other kind says not overfit. Ambiguous histories are counted and
-not scored. Comparators read the losses and are tuned on the dev tasks. Intervals: 95 %, tasks resampled;
-differences are paired.
+not scored. Comparators read the losses and are tuned on the dev tasks, where their own scores flatter them.
+Intervals: 95 %, tasks resampled; differences are paired.
 """
 
 import argparse

@@ -23,7 +23,7 @@ ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Of a recipe: quick (the default) or full, as published.")
 ]
 Seeds = Annotated[int | None, typer.Option(help="How many seeds.")]
-Engine = Annotated[str, typer.Option(help="auto or solo.")]
+Engine = Annotated[str, typer.Option(help="auto, lanes or solo.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 DataDir = Annotated[
     Path | None, typer.Option(help="Where image sets lie; else RIDGELINE_DATA, then the user's cache.")
@@ -67,7 +67,9 @@ def run(
             if seeds is None or seeds <= asked:
                 write_claims(recipe, results, judged_as, data_dir)
             else:
-                console.print(f"The claims are not judged: their rule was fixed for {asked} seeds, not for {seeds}.")
+                console.print(
+                    f"The claims are not judged: their rule was fixed for {asked} seeds, not for {seeds}."
+                )
         results.report()
         console.print(terminal_table(results.written()))
     show_claims(console, results.path)
@@ -146,6 +148,13 @@ def _show_plan(study: Study, engine: str, device: str, data_dir: Path | None) ->
         f"engine {chosen.engine} on {chosen.device}, {chosen.processes} process(es) of {chosen.threads} "
         f"thread(s): {chosen.reason}"
     )
+    for program in chosen.programs:
+        shown = (
+            program.arms[0]
+            if len(program.arms) == 1
+            else f"{program.arms[0]} and {len(program.arms) - 1} more arms"
+        )
+        typer.echo(f"  {shown}: {program.engine}, {program.reason}")
 
 
 def _say_answer(console: Console, results: Results) -> None:
