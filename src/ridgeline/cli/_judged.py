@@ -96,9 +96,7 @@ def judge(files: Sequence[str], options: Options, resample: bool) -> tuple[list[
 
 
 def _is_run(file: str) -> bool:
-    return file != STDIN and any(
-        (Path(file) / name).exists() for name in ("trials.parquet", "study.yaml")
-    )
+    return file != STDIN and any((Path(file) / name).exists() for name in ("trials.parquet", "study.yaml"))
 
 
 def _read(file: str, options: Options) -> list[History]:

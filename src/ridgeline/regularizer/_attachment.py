@@ -118,7 +118,9 @@ class Attachment:
         self._watch.remove()
         self._optimizer, self._hooks, self._terms, self._in_loss = None, None, [], []
         self._assignments = [
-            a if a.penalty is None else replace(a, penalty=None, mode=None, reason="the regularizer was removed")
+            a
+            if a.penalty is None
+            else replace(a, penalty=None, mode=None, reason="the regularizer was removed")
             for a in self._assignments
         ]
 

@@ -82,8 +82,12 @@ def _check_kind(optimizer: object) -> None:
     if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks"):
         return
     inner = getattr(optimizer, "optimizer", None)
-    remedy = "pass the one inside it, its .optimizer" if isinstance(inner, Optimizer) else "pass a torch.optim one"
-    raise ValueError(f"{type(optimizer).__name__} has no hooks around its step, where penalties act; {remedy}.")
+    remedy = (
+        "pass the one inside it, its .optimizer" if isinstance(inner, Optimizer) else "pass a torch.optim one"
+    )
+    raise ValueError(
+        f"{type(optimizer).__name__} has no hooks around its step, where penalties act; {remedy}."
+    )
 
 
 def check_optimizer(optimizer: Optimizer | None, terms: Sequence[Term], metric: str) -> None:

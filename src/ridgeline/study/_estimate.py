@@ -18,6 +18,8 @@ def estimate_seconds(trials: Sequence[Trial], data_dir: Path | None, device: str
         RidgelineError: for anything that would fail later.
     """
     plan, _ = check_trials(trials, data_dir, device, "auto")
+    if plan.seconds is not None:
+        return plan.seconds
     place = torch.device(choose_device(device))
     threads = torch.get_num_threads()
     torch.set_num_threads(plan.threads)

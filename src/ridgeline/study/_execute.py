@@ -1,4 +1,4 @@
-"""Training one trial and storing it: what every executor does."""
+"""Training a trial or a pack of them and storing it: what every executor does."""
 
 import contextlib
 import ctypes
@@ -14,9 +14,10 @@ import torch
 
 from ridgeline.data import Data
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes import Outcome, train
+from ridgeline.lanes import Outcome, train, train_pack
 from ridgeline.store import provenance, write_part
 from ridgeline.study._baseline import null_scores
+from ridgeline.study._packs import Unit
 from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._trials import Trial
 
@@ -54,7 +55,7 @@ def _data(section: str, seed: int, data_dir: Path | None) -> tuple[Data, dict[st
 
 def execute(
     run: Path,
-    trial: Trial,
+    unit: Unit,
     *,
     device: torch.device,
     threads: int,
@@ -62,25 +63,36 @@ def execute(
     data_dir: Path | None,
     on_steps: Callable[[int], None],
 ) -> None:
-    """Train a trial and write its part.
+    """Train a pack, or one trial alone, and write a part a trial.
 
     Raises:
         RidgelineError: naming the trial, when its model or data fail.
     """
-    data, digests = _data(json.dumps(trial.sections["data"]), trial.seed, data_dir)
-    program = program_of(trial.config, trial.seed, data)
+    held: dict[tuple[str, int], tuple[Data, dict[str, str]]] = {}
+    for trial in unit.trials:
+        key = (json.dumps(trial.sections["data"]), trial.seed)
+        if key not in held:
+            held[key] = _data(*key, data_dir)
+    own = [held[json.dumps(trial.sections["data"]), trial.seed] for trial in unit.trials]
+    programs = [program_of(t.config, t.seed, data) for t, (data, _) in zip(unit.trials, own, strict=True)]
     try:
-        outcome = train(program, device, on_steps)
+        if unit.engine == "lanes":
+            outcomes = train_pack(
+                programs, device, on_steps, "grouped" if unit.rule == "grouped" else "broadcast"
+            )
+        else:
+            outcomes = [train(programs[0], device, on_steps)]
     except RidgelineError:
         raise
     except Exception as error:  # a person's model or data may fail in any way
         raise RidgelineError(
-            f"trial {trial.arm!r}, seed {trial.seed} failed while training ({reason(error)}); what was done is "
-            f"kept."
+            f"trial {unit.label} failed while training ({reason(error)}); what was done is kept."
         ) from error
-    facts = provenance(device, threads, flushes)
-    facts |= {"config": json.dumps(trial.config.identity(), sort_keys=True), "pid": str(os.getpid())}
-    write_part(run, trial.trial_id, _tables(trial, outcome, data, digests), outcome.weights, facts)
+    facts = provenance(device, threads, flushes) | {"engine": unit.engine, "pid": str(os.getpid())}
+    for trial, outcome, (data, digests) in zip(unit.trials, outcomes, own, strict=True):
+        identity = {"config": json.dumps(trial.config.identity(), sort_keys=True)}
+        tables = _tables(trial, outcome, data, digests)
+        write_part(run, trial.trial_id, tables, outcome.weights, facts | identity)
 
 
 def _tables(trial: Trial, outcome: Outcome, data: Data, digests: dict[str, str]) -> dict[str, pl.DataFrame]:

@@ -1,4 +1,4 @@
-"""Executors: the trials still to do, one after another here, or in one process a core."""
+"""Executors: the packs and trials still to do, one after another here, or in one process a core."""
 
 import contextlib
 import json
@@ -15,8 +15,8 @@ import torch
 
 from ridgeline.errors import RidgelineError
 from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._packs import Unit
 from ridgeline.study._plan import Plan
-from ridgeline.study._trials import Trial
 
 # An endless wait was seen to sleep through Ctrl-C; a short one gives the signal its turn.
 _TICK_S = 0.2
@@ -34,46 +34,47 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """Trials to run, and where."""
+    """What to run, and where."""
 
     run: Path
     spec: dict[str, Any]
-    trials: Sequence[Trial]
+    units: Sequence[Unit]
     plan: Plan
     data_dir: Path | None
 
 
 def run_here(job: Job, progress: Progress) -> None:
-    """Train the trials in this process, one after another; threads are set back afterwards."""
+    """Train in this process, one after another; threads are set back afterwards."""
     threads = torch.get_num_threads()
     flushes = prepare_process(job.plan.threads)
     try:
-        for trial in job.trials:
+        for unit in job.units:
             execute(
                 job.run,
-                trial,
+                unit,
                 device=torch.device(job.plan.device),
                 threads=job.plan.threads,
                 flushes=flushes,
                 data_dir=job.data_dir,
                 on_steps=progress.steps,
             )
-            progress.trial_done()
+            for _ in unit.trials:
+                progress.trial_done()
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
 
 
 def run_processes(job: Job, progress: Progress) -> None:
-    """Train the trials in `plan.processes` processes.
+    """Train in `plan.processes` processes.
 
     Raises:
         RidgelineError: when a trial fails or a worker is killed; the others are ended, finished trials kept.
     """
     inbox: queue.Queue[tuple[subprocess.Popen[str], str]] = queue.Queue()
     workers: list[subprocess.Popen[str]] = []
-    waiting = list(reversed(job.trials))
-    flight: dict[int, Trial] = {}
+    waiting = list(reversed(job.units))
+    flight: dict[int, Unit] = {}
     try:
         for _ in range(min(job.plan.processes, len(waiting))):
             worker = _start(job, inbox)
@@ -91,7 +92,8 @@ def run_processes(job: Job, progress: Progress) -> None:
                 raise RidgelineError(message["error"])
             progress.steps(message.get("steps", 0))
             if "done" in message:
-                progress.trial_done()
+                for _ in flight[worker.pid].trials:
+                    progress.trial_done()
                 del flight[worker.pid]
                 if waiting:
                     flight[worker.pid] = _give(worker, waiting.pop())
@@ -135,12 +137,13 @@ def _listen(worker: subprocess.Popen[str], inbox: "queue.Queue[tuple[subprocess.
         worker.stdin.close()
 
 
-def _give(worker: subprocess.Popen[str], trial: Trial) -> Trial:
+def _give(worker: subprocess.Popen[str], unit: Unit) -> Unit:
+    message = {"trials": [t.trial_id for t in unit.trials], "engine": unit.engine, "rule": unit.rule}
     try:
-        _write(worker, trial.trial_id)
+        _write(worker, message)
     except BrokenPipeError:
-        raise _lost(worker, trial) from None
-    return trial
+        raise _lost(worker, unit) from None
+    return unit
 
 
 def _write(worker: subprocess.Popen[str], value: object) -> None:
@@ -149,10 +152,10 @@ def _write(worker: subprocess.Popen[str], value: object) -> None:
     worker.stdin.flush()
 
 
-def _lost(worker: subprocess.Popen[str], trial: Trial) -> RidgelineError:
+def _lost(worker: subprocess.Popen[str], unit: Unit) -> RidgelineError:
     code = worker.wait()
     why = f"signal {-code}, often a sign that memory ran out" if code < 0 else f"exit code {code}"
     return RidgelineError(
-        f"the process training {trial.arm!r}, seed {trial.seed} ended ({why}); finished trials are kept, run "
+        f"the process training {unit.label} ended ({why}); finished trials are kept, run "
         f"the same command to go on."
     )

@@ -20,8 +20,10 @@ from ridgeline.store import (
     write_json,
 )
 from ridgeline.study._executors import Job, Progress, run_here, run_processes
+from ridgeline.study._lanes import Groups
 from ridgeline.study._options import data_identity
-from ridgeline.study._plan import ENGINES, Plan, make_plan, predict_seconds
+from ridgeline.study._packs import units_of
+from ridgeline.study._plan import ENGINES, WORTH_MEASURING_S, Plan, make_plan, predict_seconds, with_lanes
 from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._spec import StudySpec, dump_yaml, parse_yaml
 from ridgeline.study._trials import Trial
@@ -72,6 +74,7 @@ def check_trials(
     firsts = {trial.arm: trial for trial in reversed(trials)}
     seconds, parameters, steps = 0.0, 0, 0
     last_key, data = None, None
+    groups = Groups(torch.device(device))
     for trial in reversed(list(firsts.values())):
         if data is None or trial.sections["data"] != last_key:
             data, last_key = load_data(trial.sections["data"], trial.seed, data_dir), trial.sections["data"]
@@ -80,17 +83,21 @@ def check_trials(
             model = probe(program, torch.device(device))
         except RidgelineError as error:
             raise RidgelineError(f"arm {trial.arm!r}: {error}") from None
+        if engine != "solo":
+            groups.add(trial, program, model)
         size = sum(p.numel() for p in model.parameters())
         parameters = max(parameters, size)
         steps = max(steps, program.training.steps)
         seconds += predict_seconds(size, program.training.batch_size, program.training.steps)
+    count, a_trial = len({trial.trial_id for trial in trials}), seconds / len(firsts)
     plan = make_plan(
-        device=device,
-        cores=_cores(),
-        trials=len({trial.trial_id for trial in trials}),
-        seconds_a_trial=seconds / len(firsts),
-        parameters=parameters,
+        device=device, cores=_cores(), trials=count, seconds_a_trial=a_trial, parameters=parameters
     )
+    if engine == "lanes":
+        plan = with_lanes(plan, groups.plans(trials), _cores(), count * a_trial)
+    elif engine == "auto" and device == "cpu" and count > 1 and count * a_trial > WORTH_MEASURING_S:
+        programs, work = groups.measured(trials)
+        plan = with_lanes(plan, programs, _cores(), work, measured=True)
     return plan, steps
 
 
@@ -138,7 +145,7 @@ def run_study(
             write_json(out / "data.json", tables)
         todo = missing(out, wanted)
         watcher.start(len(wanted), len(wanted) - len(todo), steps)
-        job = Job(out, spec.as_dict(), todo, plan, data_dir)
+        job = Job(out, spec.as_dict(), units_of(todo, plan), plan, data_dir)
         try:
             if todo:
                 (run_processes if plan.processes > 1 else run_here)(job, watcher)

@@ -110,7 +110,7 @@ class Study:
 
         Args:
             out: the run folder; a second run with the same folder trains nothing.
-            engine: "auto" or "solo".
+            engine: "auto", "lanes" (in packs where trials can share a program) or "solo".
             device: "auto", "cpu", "cuda" or "cuda:N".
             data_dir: where image sets lie; RIDGELINE_DATA and the user's cache otherwise.
             progress: told about trials and steps; None for silence.

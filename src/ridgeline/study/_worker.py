@@ -1,4 +1,4 @@
-"""A worker process: reads trials as JSON lines on its input, answers with JSON lines on its output.
+"""A worker process: reads packs and trials as JSON lines on its input, answers with JSON lines on its output.
 
 It ends when its input closes, so it never outlives the command that started it by more than the time
 between two evaluations, however that command ends.
@@ -14,6 +14,7 @@ import torch
 
 from ridgeline.errors import RidgelineError
 from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._packs import Unit
 from ridgeline.study._spec import check_spec
 from ridgeline.study._trials import trials_of
 
@@ -30,11 +31,12 @@ def main() -> None:
     data_dir = None if setup["data_dir"] is None else Path(setup["data_dir"])
     try:
         for line in sys.stdin:
-            trial = trials[json.loads(line)]
+            asked = json.loads(line)
+            unit = Unit(tuple(trials[i] for i in asked["trials"]), asked["engine"], asked["rule"])
             try:
                 execute(
                     Path(setup["run"]),
-                    trial,
+                    unit,
                     device=torch.device(setup["device"]),
                     threads=setup["threads"],
                     flushes=flushes,
@@ -44,7 +46,7 @@ def main() -> None:
             except (RidgelineError, OSError) as error:
                 _say(out, {"error": str(error)})
                 return
-            _say(out, {"done": trial.trial_id})
+            _say(out, {"done": asked["trials"]})
     except BrokenPipeError:
         os._exit(1)  # the command is gone, and with it whoever would read a traceback
 

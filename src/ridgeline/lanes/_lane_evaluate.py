@@ -1,0 +1,99 @@
+"""Evaluation of a pack: every lane over its own sets, in evaluation mode, in pieces that fit the memory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ridgeline.lanes._evaluate import _CHUNK, Evaluation
+from ridgeline.lanes._feed import LaneSet
+from ridgeline.lanes._lane_loss import corrects, losses_by_example
+from ridgeline.lanes._layers import Layer, Pass
+from ridgeline.lanes._settings import LossName
+from ridgeline.lanes._stack import Layout
+
+# Numbers that one piece of an evaluation may read: 32 MB of float32.
+_PIECE = 1 << 23
+
+
+@dataclass(frozen=True)
+class View:
+    """Examples of every lane: a whole set, or the rows (m,) or (L, m) of it."""
+
+    examples: LaneSet
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.examples.size if self.rows is None else self.rows.shape[-1]
+
+    def piece(self, begin: int, end: int, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Examples begin…end of the lanes first…last."""
+        rows = torch.arange(begin, end) if self.rows is None else self.rows[..., begin:end]
+        return self.examples.read(rows, first, last)
+
+
+@dataclass(frozen=True)
+class LaneEvaluations:
+    """Data loss (L, n) of every example of every lane, and correctness (L, n) for classification, on the CPU."""
+
+    losses: Tensor
+    correct: Tensor | None
+
+    def means(self) -> tuple[list[float], list[float | None]]:
+        """Mean loss and share of correct examples of each lane."""
+        losses: list[float] = self.losses.double().mean(1).tolist()
+        if self.correct is None:
+            return losses, [None] * len(losses)
+        return losses, self.correct.double().mean(1).tolist()
+
+    def lane(self, place: int) -> Evaluation:
+        """What solo keeps of one lane."""
+        return Evaluation(
+            self.losses[place].clone(), None if self.correct is None else self.correct[place].clone()
+        )
+
+
+def slices(lanes: int, most: int) -> Iterator[tuple[int, int]]:
+    """Lanes cut into even pieces of about `most`, none of them of one lane, whose products round otherwise."""
+    count = max(1, lanes // max(most, 2))
+    bounds = [round(k * lanes / count) for k in range(count + 1)]
+    yield from pairwise(bounds)
+
+
+@torch.no_grad()
+def evaluate_lanes(
+    layer: Layer, weights: Mapping[str, Tensor], view: View, loss: LossName, lanes: int
+) -> LaneEvaluations:
+    """Data loss and correctness of each example of each lane, without penalty, dropout or label smoothing."""
+    width = max(view.examples.x[0].numel(), 256)
+    most = _PIECE // (min(_CHUNK, len(view)) * width)
+    rows = []
+    for first, last in slices(lanes, most):
+        here = Pass({name: w[first:last] for name, w in weights.items()}, training=False)
+        losses, hits = [], []
+        for begin in range(0, len(view), _CHUNK):  # solo's pieces: a lane's rounding depends on nothing else
+            x, y = view.piece(begin, min(begin + _CHUNK, len(view)), first, last)
+            output = layer(here, x)
+            losses.append(losses_by_example(loss, output, y))
+            if loss == "cross_entropy":
+                hits.append(corrects(output, y))
+        rows.append((torch.cat(losses, 1).cpu(), torch.cat(hits, 1).cpu() if hits else None))
+    hit_rows = [hit for _, hit in rows if hit is not None]
+    return LaneEvaluations(torch.cat([row for row, _ in rows]), torch.cat(hit_rows) if hit_rows else None)
+
+
+@torch.no_grad()
+def weight_facts(layout: Layout, flat: Tensor, lanes: int) -> dict[str, list[float]]:
+    """‖w‖₂ and the share of exact zeros of each lane, over tensors of two and more dimensions."""
+    squares = torch.zeros(lanes, dtype=torch.float64, device=flat.device)
+    zeros = torch.zeros(lanes, dtype=torch.int64, device=flat.device)
+    slots = [slot for slot in layout.slots if len(slot.shape) >= 2]
+    for slot in slots:
+        rows = layout.rows(flat, slot, lanes)[:, : slot.size]
+        squares += torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+        zeros += slot.size - torch.count_nonzero(rows, 1)
+    count = sum(slot.size for slot in slots)
+    share = zeros.double() / count if count else zeros.double()
+    return {"weight_norm": squares.sqrt().tolist(), "zero_share": share.tolist()}

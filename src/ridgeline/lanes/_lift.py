@@ -1,0 +1,122 @@
+"""From one lane's module to the same for all lanes, natively where every layer is known."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ridgeline.lanes import _layers as layers
+from ridgeline.lanes._layers import Layer, Pass
+from ridgeline.lanes._masks import LaneDropout
+from ridgeline.noise import Dropout
+
+
+class NotNativeError(Exception):
+    """A module has no native lane layer; the message names it."""
+
+
+_EXACT: dict[type[nn.Module], Callable[[Any], Callable[[Tensor], Tensor]]] = {
+    nn.Identity: lambda m: lambda x: x,
+    nn.ReLU: lambda m: F.relu,
+    nn.ReLU6: lambda m: F.relu6,
+    nn.Tanh: lambda m: F.tanh,
+    nn.LeakyReLU: lambda m: lambda x: F.leaky_relu(x, m.negative_slope),
+}
+_ROUNDED: dict[type[nn.Module], Callable[[Any], Callable[[Tensor], Tensor]]] = {
+    nn.Sigmoid: lambda m: F.sigmoid,
+    nn.SiLU: lambda m: F.silu,
+    nn.GELU: lambda m: lambda x: F.gelu(x, approximate=m.approximate),
+    nn.ELU: lambda m: lambda x: F.elu(x, m.alpha),
+    nn.Softplus: lambda m: lambda x: F.softplus(x, m.beta, m.threshold),
+}
+_EXAMPLE_BY_EXAMPLE = (
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def lift(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
+    """The native lane layer of a whole model.
+
+    Args:
+        dropouts: by id of each dropout layer of the model.
+
+    Raises:
+        NotNativeError: naming the first module without one.
+    """
+    # A tied parameter stands in the pack once, under its first name.
+    names = {id(p): name for name, p in [*model.named_parameters(), *model.named_buffers()]}
+    return _lifted(model, "the model", names, dropouts)
+
+
+def _lifted(
+    module: nn.Module, path: str, names: Mapping[int, str], dropouts: Mapping[int, LaneDropout]
+) -> Layer:
+    kind = type(module)
+    own = {
+        key: names[id(t)]
+        for key, t in [*module._parameters.items(), *module._buffers.items()]
+        if t is not None
+    }
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        raise NotNativeError(f"{path} has hooks")
+    if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
+        children = module._modules.items()
+        return layers.sequence(
+            [_lifted(m, f"{name}", names, dropouts) for name, m in children if m is not None]
+        )
+    if isinstance(module, Dropout):
+        return _dropout(dropouts[id(module)])
+    if kind in _EXACT:
+        return layers.elementwise(_EXACT[kind](module), exact=True)
+    if kind in _ROUNDED:
+        return layers.elementwise(_ROUNDED[kind](module), exact=False)
+    if isinstance(module, nn.Flatten) and kind is nn.Flatten and module.start_dim != 0:
+        return layers.flatten(module.start_dim, module.end_dim)
+    if isinstance(module, nn.Linear) and kind is nn.Linear:
+        return layers.linear(own["weight"], own.get("bias"))
+    if kind in _CONVOLUTIONS:
+        return layers.convolution(module, own["weight"], own.get("bias"))
+    if kind in _EXAMPLE_BY_EXAMPLE:
+        return layers.folded(module)
+    if isinstance(module, nn.LayerNorm) and kind is nn.LayerNorm:
+        shape, eps = list(module.normalized_shape), module.eps
+        inner = layers.folded(lambda x: F.layer_norm(x, shape, eps=eps))
+        return layers.scaled(
+            inner, own.get("weight"), own.get("bias"), lambda x: [1] * (x.ndim - 2 - len(shape)) + shape
+        )
+    if isinstance(module, nn.GroupNorm) and kind is nn.GroupNorm:
+        groups, epsilon = module.num_groups, module.eps
+        inner = layers.folded(lambda x: F.group_norm(x, groups, eps=epsilon))
+        return layers.scaled(
+            inner, own.get("weight"), own.get("bias"), lambda x: [x.shape[2]] + [1] * (x.ndim - 3)
+        )
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and kind in _BATCH_NORMS:
+        return layers.batch_norm(module, own)
+    if isinstance(module, nn.Embedding) and kind is nn.Embedding and _plain(module):
+        return layers.embedding(own["weight"])
+    raise NotNativeError(f"{path} is of type {kind.__name__}")
+
+
+def _dropout(lanes: LaneDropout) -> Layer:
+    def layer(here: Pass, x: Tensor) -> Tensor:
+        return x * lanes.factors(x) if here.training and not lanes.off else x
+
+    return layer
+
+
+def _plain(module: nn.Embedding) -> bool:
+    return (
+        module.padding_idx is None
+        and module.max_norm is None
+        and not module.sparse
+        and not module.scale_grad_by_freq
+    )

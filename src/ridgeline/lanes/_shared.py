@@ -1,0 +1,139 @@
+"""What trials must have in common to share a program, and what stands in the way."""
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ridgeline.data._examples import ArrayExamples
+from ridgeline.errors import RidgelineError, reason
+from ridgeline.lanes._layers import Layer, Pass
+from ridgeline.lanes._lift import NotNativeError, lift
+from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
+from ridgeline.lanes._solo import Program
+from ridgeline.lanes._stacked import obstacle, signature
+from ridgeline.lanes._updates import setting
+from ridgeline.lanes._vmapped import vmapped
+from ridgeline.noise import Clock
+from ridgeline.select import assign
+
+
+class NotStackableError(RidgelineError):
+    """Why trials cannot train as lanes of one pack."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """How a model runs for all lanes, and why.
+
+    Attributes:
+        kind: "native" lane layers, "vmap" over the module as it is, or "solo": not at all.
+    """
+
+    kind: Literal["native", "vmap", "solo"]
+    reason: str
+
+
+def sort_key(program: Program) -> tuple[object, ...]:
+    """Lanes of equal settings stand side by side, and among them those with penalties of one kind."""
+    rules = [(str(rule), rule.mode, rule.penalty and signature(rule.penalty)) for rule in program.rules]
+    return (*setting(program.training), str(rules))
+
+
+def shared(program: Program) -> tuple[object, ...]:
+    """The settings that trials of one pack have in common, their models aside."""
+    t = program.training
+    sets = tuple((name, len(each)) for name, each in program.data.sets.items())
+    points = None if t.evaluate_at is None else tuple(sorted(t.evaluate_at))
+    named = tuple(sorted(t.sets.items()))
+    own = (t.optimizer, t.nesterov, t.batch_size, t.steps, t.loss, t.evaluate_every, points, t.train_examples)
+    return (*own, named, sets, program.data.task, program.metric)
+
+
+def layer_of(model: nn.Module, made: Mapping[int, LaneDropout]) -> tuple[Path, Layer]:
+    """The model for all lanes: natively where each of its layers is known, else under vmap."""
+    try:
+        return Path("native", "every layer has a native lane layer"), lift(model, made)
+    except NotNativeError as why:
+        return Path("vmap", f"{why}, which runs under torch.func.vmap"), vmapped(model, made)
+
+
+def path_of(program: Program, device: torch.device) -> Path:
+    """Whether a trial can be a lane, and how its model would run.
+
+    The model is built for this seed and the next; under vmap its outputs and gradients for two lanes are
+    compared with those of the two models alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        models = [program.build(Clock(program.seed + k), program.data).to(device) for k in (0, 1)]
+    why = obstacle_to(program, models[0])
+    if why:
+        return Path("solo", why)
+    seeds = [program.seed, program.seed + 1]
+    sources = Sources(seeds, device)
+    made = {id(d): LaneDropout([d.p, d.p], d.site, sources) for d in dropouts(models[0])}
+    path, layer = layer_of(models[0], made)
+    if path.kind == "native":
+        return path
+    x, _ = program.data.train.batch(torch.arange(min(4, len(program.data.train))))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            why = _compared(layer, models, x.to(device))
+    except Exception as error:  # a person's forward may fail under vmap in any way
+        why = f"it fails under torch.func.vmap ({reason(error)})"
+    return Path("solo", why) if why else path
+
+
+def obstacle_to(program: Program, model: nn.Module) -> str:
+    """Why a trial cannot be a lane, however its model runs; "" where it can."""
+    if any(not isinstance(each, ArrayExamples) for each in program.data.sets.values()):
+        return "the examples are streamed from a Dataset"
+    if program.own_terms:
+        return "a term of your own is written for one model"
+    if len({p.dtype for p in model.parameters()}) > 1:
+        return "its parameters have several dtypes"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whoever trains the model says it
+        rows = assign(model, program.rules) if program.rules else []
+    for row in rows:
+        if row.penalty is None:
+            continue
+        if row.effective:
+            return f"{row.name} is computed from other parameters"
+        why = obstacle(row.penalty)
+        if why:
+            return why
+    return ""
+
+
+def _compared(layer: Layer, models: list[nn.Module], x: Tensor) -> str:
+    """What differs between two lanes under vmap and the two models alone; "" where nothing does."""
+    tensors = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in models]
+    for training in (True, False):
+        alone = [copy.deepcopy(m).train(training) for m in models]
+        stacks = {
+            name: torch.stack([own[name].detach() for own in tensors]).requires_grad_(t.requires_grad)
+            for name, t in tensors[0].items()
+        }
+        found = layer(Pass(stacks, training), x.expand(2, *x.shape))
+        expected = torch.stack([m(x) for m in alone])
+        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
+            return "under torch.func.vmap its outputs are others"
+        found.square().sum().backward()
+        expected.square().sum().backward()
+        for name, t in stacks.items():
+            grads = [dict(m.named_parameters()).get(name) for m in alone]
+            for lane, p in enumerate(grads):
+                if p is None or not p.requires_grad:
+                    continue
+                if p.grad is None or t.grad is None:
+                    return f"{name} takes no part in the loss"
+                if not torch.allclose(
+                    t.grad[lane], p.grad, rtol=1e-2, atol=1e-4 * float(p.grad.abs().max()) + 1e-7
+                ):
+                    return f"under torch.func.vmap the gradient of {name} is another"
+    return ""

@@ -1,0 +1,127 @@
+"""Lanes keep to themselves: neighbours, place and number of lanes change no bit of one; nor does who leaves."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from ridgeline.lanes import Outcome, Program
+from ridgeline.lanes._updates import Rule, rule_for
+from ridgeline.penalties import L1, L2
+from ridgeline.select import Rule as PenaltyRule
+from tests.engines.lanes import ADAM, IMAGES, NESTEROV, SGD, Residual, family, layered, packed, rule
+from tests.engines.worlds import classes, named, numbers, own, same
+
+CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
+    "mlp-adam-grouped": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "grouped"),
+    "mlp-adam-broadcast": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "broadcast"),
+    "mlp-nesterov": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), NESTEROV, "broadcast"),
+    "linear-sgd": (numbers(), named("linear"), {**SGD, "lr": 0.02, "batch_size": 1}, "broadcast"),
+    "layered-adam": (IMAGES, own(layered), ADAM, "grouped"),
+    "residual-sgd": (IMAGES, own(Residual), SGD, "broadcast"),
+}
+RULES = [
+    [],
+    rule("L2-coupled"),
+    rule("L1-proximal"),
+    rule("L2-loss", 0.5),
+    rule("L1-decoupled"),
+    rule("sum-proximal"),
+]
+
+
+def trials(name: str, count: int) -> tuple[list[Program], Rule]:
+    """Programs of one case with penalties of several kinds, several seeds and two learning rates."""
+    data, build, settings, kind = CASES[name]
+    rules = [RULES[k % len(RULES)] for k in range(count)]
+    return family(data, build, rules, [k // 3 for k in range(count)], steps=12, **settings), kind
+
+
+def equal(found: Sequence[Outcome], expected: Sequence[Outcome]) -> None:
+    """Equal bit for bit, one by one."""
+    assert [same(a, b) for a, b in zip(found, expected, strict=True)] == [True] * len(expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_place_and_number_of_lanes_change_no_bit(name: str) -> None:
+    many, kind = trials(name, 64)
+    whole = packed(many, rule=kind)
+    for chosen in ([5, 40], [63, 0, 17], list(reversed(range(0, 64, 7)))):
+        equal(packed([many[k] for k in chosen], rule=kind), [whole[k] for k in chosen])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_lane_alone_in_its_pack_is_the_lane(name: str) -> None:
+    """It gets company, which leaves nothing behind."""
+    many, kind = trials(name, 3)
+    whole = packed(many, rule=kind)
+    for place in range(3):
+        equal(packed([many[place]], rule=kind), [whole[place]])
+
+
+def spoilt(each: Program, lr: float) -> Program:
+    """The program with a learning rate that sends its weights beyond all numbers, or far away."""
+    return replace(each, training=replace(each.training, lr=lr), rules=[])
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("residual-sgd", "layered-adam")])
+def test_a_neighbour_that_diverges_changes_no_bit_of_the_others(name: str) -> None:
+    many, kind = trials(name, 5)
+    whole = packed(many, rule=kind)
+    for lr in (1e30, 50.0):
+        others = [*many[:2], spoilt(many[2], lr), *many[3:]]
+        found = packed(others, rule=kind)
+        equal([found[k] for k in (0, 1, 3, 4)], [whole[k] for k in (0, 1, 3, 4)])
+    assert packed([*many[:2], spoilt(many[2], 1e30)], rule=kind)[2].status == "diverged"
+
+
+def test_nan_weights_of_a_neighbour_pass_through_every_penalty() -> None:
+    from ridgeline.lanes._pack import Pack
+    from tests.engines.lanes import PENALTIES
+    from tests.engines.worlds import CPU
+
+    for name in PENALTIES:
+        ends = []
+        for bad in (False, True):
+            programs = family(classes(), named("mlp", hidden=[7]), [rule(name)] * 3, [0, 1, 2], **ADAM)
+            pack = Pack(programs, CPU)
+            if bad:
+                for view in pack.state.views.values():
+                    view[1] = float("nan")
+            for _ in range(3):
+                pack.update()
+            ends.append(pack.state.weights.clone())
+            views = pack.state.layout.views(ends[-1], 3)
+            ends[-1] = torch.cat([view[[0, 2]].flatten() for view in views.values()])
+        assert torch.equal(*ends), name
+        assert bool(torch.isfinite(ends[0]).all())
+
+
+def test_the_rule_follows_from_how_many_settings_there_are() -> None:
+    many, _ = trials("mlp-adam-grouped", 64)
+    assert rule_for([p.training for p in many]) == "grouped"
+    assert rule_for([p.training for p in many[:2]]) == "broadcast"
+    assert rule_for([many[0].training]) == "grouped"
+    assert rule_for([p.training for p in trials("mlp-nesterov", 64)[0]]) == "broadcast"
+
+
+def test_both_rules_are_adam() -> None:
+    many, _ = trials("mlp-adam-grouped", 6)
+    for a, b in zip(packed(many, rule="grouped"), packed(many, rule="broadcast"), strict=True):
+        for name in a.weights:
+            torch.testing.assert_close(a.weights[name], b.weights[name], rtol=1e-4, atol=1e-5)
+
+
+def test_strength_0_changes_no_bit() -> None:
+    data, build, settings, _ = CASES["mlp-adam-grouped"]
+    none = [PenaltyRule("*.weight", kind(0.0)) for kind in (L1, L2)]
+    some = [PenaltyRule("*.weight", kind(0.1)) for kind in (L1, L2)]
+    for zero, acting in zip(none, some, strict=True):
+        found = packed(
+            family(data, build, [[zero], [acting], []], [3, 4, 3], steps=12, **{**settings, "lr": 0.01})
+        )
+        plain = packed(family(data, build, [[], [], []], [3, 4, 3], steps=12, **{**settings, "lr": 0.01}))
+        assert same(found[2], plain[2])
+        assert all(torch.equal(found[0].weights[name], plain[0].weights[name]) for name in plain[0].weights)
