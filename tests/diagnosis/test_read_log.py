@@ -323,3 +323,15 @@ def test_no_metric_in_any_line(tmp_path: Path) -> None:
         RidgelineError, match=r"log\.txt, line 2: looked for lines with .*, the first is 'hello'; give"
     ):
         read(file(tmp_path, "log.txt", "\nhello\nworld 3\n"))
+
+
+def test_scores_named_by_their_split_are_not_the_loss_before_them(tmp_path: Path) -> None:
+    """As PyTorch Geometric's examples print: the scores have no name of their own."""
+    text = "\n".join(
+        f"Epoch: {i:03d}, Loss: {1 / i:.4f}, Train: 0.{i + 40}, Val: 0.{i + 30}" for i in range(1, 30)
+    )
+    path = tmp_path / "gcn.log"
+    path.write_text(text)
+    [found] = read(path)
+    assert found.curves.keys() == {"train_loss"}
+    assert found.curves["train_loss"].values[1] == 0.5

@@ -22,7 +22,7 @@ PATIENCE_S = 120.0  # only a hang takes this long
 
 
 def curve(rise: float, points: int = 60, seed: int = 0, **extra: Any) -> list[Row]:
-    """A training loss that falls, and a validation loss that rises by so much from a third of the run on."""
+    """A validation loss that rises by so much from a third of the run on, while training falls; both flat for 0."""
     draw = random.Random(seed)
     rows = []
     for k in range(points):
@@ -32,7 +32,7 @@ def curve(rise: float, points: int = 60, seed: int = 0, **extra: Any) -> list[Ro
             {
                 **extra,
                 "step": 10 * (k + 1),
-                "train_loss": 0.3 + fall - 0.25 * after + draw.gauss(0, 0.002),
+                "train_loss": 0.3 + fall - 0.25 * bool(rise) * after + draw.gauss(0, 0.002),
                 "val_loss": 0.35 + fall + rise * after + draw.gauss(0, 0.004),
             }
         )

@@ -3,6 +3,7 @@
 from ridgeline.diagnosis._features import Features
 from ridgeline.diagnosis._kinds import Kind
 from ridgeline.diagnosis._rules import Beside, far_above, risen_while_training_fell, training_got_worse
+from ridgeline.diagnosis._thresholds import SHORTEST
 
 
 def advice_of(kind: Kind, f: Features, beside: Beside, where: str) -> list[str]:
@@ -32,12 +33,18 @@ def advice_of(kind: Kind, f: Features, beside: Beside, where: str) -> list[str]:
         return ["lower the strength by 3 to 10 times, and compare both validation and training loss"]
     if kind == "well_fitted":
         return ["nothing to mend; whether another strength generalizes better needs a study of several"]
+    if len(f.steps) < SHORTEST.value:
+        return ["evaluate more often, or train longer, so that the log has more points"]
     if f.train is not None and training_got_worse(f):
         return [
             "training itself got worse, which no penalty mends: lower the learning rate, or decay it towards the end"
         ]
     if f.train is None:
         return ["log the training loss too, in evaluation mode and without the penalty"]
+    if 2.0 * f.val.noise < f.to_learn <= f.delta:
+        return [
+            f"give a smaller delta than {f.delta:.3g} if less counts, as where the loss contains a constant"
+        ]
     return ["more seeds, more validation examples, or more frequent evaluation make the noise smaller"]
 
 
@@ -48,7 +55,12 @@ def _against_overfitting(f: Features, where: str) -> list[str]:
             0, f"stop at {where}, or strengthen the regularization: L2 three times stronger, more dropout"
         )
     elif far_above(f):
+        stop = "stopping earlier does not help here"
+        if f.val.rise >= f.delta:  # within what chance may lift
+            stop = f"stopping at {where} may help too"
+        found.insert(0, f"strengthen the regularization or bring more data; {stop}")
+    else:
         found.insert(
-            0, "strengthen the regularization or bring more data; stopping earlier does not help here"
+            0, f"strengthen the regularization or bring more data; after {where} training gained nothing"
         )
     return found

@@ -20,6 +20,7 @@ class Aligned:
         steps, val: shape (n,), finite.
         train: at the same steps, shape (n,); None where the log has none.
         broke: the step of the first number that is not finite with none finite after it.
+        broke_in: which curve that is, "training" or "validation".
         dropped: how many numbers before that were not finite.
     """
 
@@ -28,6 +29,7 @@ class Aligned:
     train: Floats | None
     broke: float | None
     dropped: int
+    broke_in: str = "validation"
 
 
 def aligned(history: History, metric: Metric) -> Aligned | None:
@@ -42,9 +44,11 @@ def aligned(history: History, metric: Metric) -> Aligned | None:
         return None
     steps, values, broke, dropped = _finite(val)
     at: Floats | None = None
+    broke_in = "validation"
     if train is not None and len(train):
         train_steps, train_values, train_broke, more = _finite(train)
-        broke = min((b for b in (broke, train_broke) if b is not None), default=None)
+        if train_broke is not None and (broke is None or train_broke < broke):
+            broke, broke_in = train_broke, "training"
         dropped += more
         at = _at(steps, train_steps, train_values) if len(train_values) else None
     if metric == "accuracy":
@@ -53,7 +57,7 @@ def aligned(history: History, metric: Metric) -> Aligned | None:
         steps, values = thinned(steps, values)
     else:
         steps, values, at = thinned(steps, values, at)
-    return Aligned(steps, values, at, broke, dropped)
+    return Aligned(steps, values, at, broke, dropped, broke_in)
 
 
 def _finite(curve: Curve) -> tuple[Floats, Floats, float | None, int]:

@@ -9,12 +9,13 @@ import numpy as np
 from ridgeline.diagnosis._advice import advice_of
 from ridgeline.diagnosis._align import Aligned, aligned
 from ridgeline.diagnosis._confidence import confidence
-from ridgeline.diagnosis._evidence import Words, evidence_of
+from ridgeline.diagnosis._evidence import Words, broke, evidence_of, place
 from ridgeline.diagnosis._features import Features, features_of
-from ridgeline.diagnosis._history import Curve, History, Role
+from ridgeline.diagnosis._history import History, Role
 from ridgeline.diagnosis._kinds import Kind, Metric, Verdict
-from ridgeline.diagnosis._rules import Beside, far_above, kind_of
-from ridgeline.diagnosis._suspicion import collapse, contradictions
+from ridgeline.diagnosis._remarks import remarks
+from ridgeline.diagnosis._rules import Beside, Broke, kind_of
+from ridgeline.diagnosis._together import together
 from ridgeline.diagnosis.readers import read
 from ridgeline.errors import RidgelineError
 
@@ -83,7 +84,10 @@ def diagnose(
     by_accuracy = _verdict(runs, "accuracy", null_error, None, plain, resamples, seed)
     if by_loss is not None:
         return replace(by_loss, other=by_accuracy)
-    return by_accuracy or _without_held_out(runs, null_loss, resamples)
+    if by_accuracy is None:
+        return _without_held_out(runs, null_loss, null_error)
+    unused = "delta is in units of a loss and was not used: the log has no held-out loss"
+    return by_accuracy if delta is None else replace(by_accuracy, evidence=(*by_accuracy.evidence, unused))
 
 
 def _check(
@@ -123,70 +127,33 @@ def _verdict(
     found = [one for one in (aligned(run, metric) for run in runs) if one is not None]
     if not found:
         return None
-    broke = [one.broke for one in found if one.broke is not None]
-    if broke:
-        beside = replace(beside, broke=(min(broke), len(broke)))
-    found = together([one for one in found if len(one.val)])
-    if not found:
-        return _broken(metric, beside, runs)
+    words = Words(metric, runs[0].unit)
+    broken = [(one.broke, one.broke_in) for one in found if one.broke is not None]
+    if broken:
+        beside = replace(beside, broke=Broke(*min(broken), count=len(broken), runs=len(found)))
+    every = [one for one in found if len(one.val)]
+    if not every:
+        return _broken(metric, beside, words)
+    found, left_out = together(every, words)
 
     def judge(drawn: Sequence[Aligned]) -> Kind:
         return kind_of(features_of(drawn, null, delta, beside.pure), beside)
 
     features = features_of(found, null, delta, beside.pure)
     kind = kind_of(features, beside)
-    words = Words(metric, runs[0].unit)
     return Verdict(
         kind=kind,
         metric=metric,
         confidence=confidence(found, judge, kind, resamples, seed) if resamples else None,
-        evidence=(*evidence_of(kind, features, beside, words), *_remarks(runs, features, metric, words)),
-        advice=tuple(advice_of(kind, features, beside, words.step(features.val.lowest_step))),
+        evidence=(
+            *evidence_of(kind, features, beside, words),
+            *left_out,
+            *remarks(runs, every, features, words),
+        ),
+        advice=tuple(advice_of(kind, features, beside, place(features, words))),
         delta=features.delta,
         features=_flat(features),
     )
-
-
-def together(runs: Sequence[Aligned]) -> list[Aligned]:
-    """The runs at the same steps: the common ones, else those of the first run within the common span."""
-    if all(np.array_equal(run.steps, runs[0].steps) for run in runs[1:]):
-        return list(runs)
-    steps = runs[0].steps
-    for run in runs[1:]:
-        steps = np.intersect1d(steps, run.steps)
-    if len(steps) < 0.5 * min(len(run.steps) for run in runs):
-        first, last = max(run.steps[0] for run in runs), min(run.steps[-1] for run in runs)
-        steps = runs[0].steps[(runs[0].steps >= first) & (runs[0].steps <= last)]
-    if not len(steps):  # runs that never overlap: the first speaks
-        return list(runs[:1])
-
-    def at(run: Aligned) -> Aligned:
-        train = None if run.train is None else np.interp(steps, run.steps, run.train)
-        return replace(run, steps=steps, val=np.interp(steps, run.steps, run.val), train=train)
-
-    return [at(run) for run in runs]
-
-
-def _remarks(runs: Sequence[History], f: Features, metric: Metric, words: Words) -> list[str]:
-    """What else is worth knowing: suspicious columns, a collapse, the reader's notes."""
-    found = []
-    if f.excess is not None:
-        found.append(
-            f"training {metric} begins {f.excess:.0%} above validation {metric}, by an amount that falls: it seems to "
-            f"contain a penalty, dropout or augmentation, so the true gap is larger than it looks"
-        )
-    if metric == "loss":
-        found += contradictions(runs[0].curves)
-    else:
-        lost = collapse(runs[0].curves["val_accuracy"])
-        if lost is not None:
-            step, held, end = lost
-            found.append(
-                f"accuracy held {held:.3f} and collapsed after {words.step(step)}, ending at {end:.3f}"
-            )
-    if f.gap is not None and f.excess is None and not far_above(f):
-        found.append(f"the gap between validation and training is {words.amount(f.gap)} at the end")
-    return [*found, *dict.fromkeys(note for run in runs for note in run.notes)]
 
 
 def _flat(f: Features) -> dict[str, float | None]:
@@ -222,7 +189,7 @@ def _levels(runs: Sequence[History]) -> tuple[float, float] | None:
     found = [one for one in (aligned(run, "loss") for run in runs) if one is not None and len(one.val)]
     if not found:
         return None
-    f = features_of(together(found))
+    f = features_of(together(found, Words("loss", runs[0].unit))[0])
     return None if f.train is None else (f.train.last, f.val.last)
 
 
@@ -236,42 +203,53 @@ def _penalty_share(runs: Sequence[History]) -> float | None:
     return float(np.mean(shares)) if shares else None
 
 
-def _broken(metric: Metric, beside: Beside, runs: Sequence[History]) -> Verdict:
+def _broken(metric: Metric, beside: Beside, words: Words) -> Verdict:
     """Where no number is finite."""
-    words = Words(metric, runs[0].unit)
-    step, count = beside.broke or (0.0, len(runs))
-    who = "the curve is" if count == 1 else f"{count} runs are"
+    assert beside.broke is not None
     return Verdict(
         "diverged",
         metric,
         None,
-        (f"{who} not finite from {words.step(step)} on",),
+        (broke(beside.broke, words),),
         ("lower the learning rate, and check the data for NaN first",),
         None,
         {},
     )
 
 
-def _without_held_out(runs: Sequence[History], null: float | None, resamples: int) -> Verdict:
-    """Where there is no held-out curve: only divergence can be seen."""
+def _without_held_out(runs: Sequence[History], null: float | None, null_error: float | None) -> Verdict:
+    """Where there is no held-out curve: only divergence can be seen, of training judged on itself."""
     metric: Metric = "loss" if any("train_loss" in run.curves for run in runs) else "accuracy"
-    stand_in: Role = "val_loss" if metric == "loss" else "val_accuracy"
+    held_out: Role = "val_loss" if metric == "loss" else "val_accuracy"
     of: Role = "train_loss" if metric == "loss" else "train_accuracy"
     shown = [
-        History({stand_in: run.curves.get(of, Curve.of([]))}, run.arm, run.run, run.unit) for run in runs
+        History({held_out: run.curves[of], of: run.curves[of]}, run.arm, run.run, run.unit)
+        for run in runs
+        if of in run.curves
     ]
-    verdict = _verdict(shown, metric, null, None, Beside(), 0, 0)
+    verdict = _verdict(shown, metric, null if metric == "loss" else null_error, None, Beside(), 0, 0)
     if verdict is not None and verdict.kind == "diverged":
-        evidence = tuple(e.replace("validation", "training") for e in verdict.evidence)
-        return replace(verdict, evidence=evidence)
+        said = verdict.evidence[0].replace("validation", "training")
+        return replace(verdict, evidence=(said, *_notes(runs)), features=_of_training(verdict))
     return Verdict(
         "undecided",
         metric,
         None,
         (
             "there is no held-out curve, and overfitting is what a model loses on data that it was not trained on",
+            *_notes(runs),
         ),
         ("log the loss of a validation set, in evaluation mode",),
         None,
-        {} if verdict is None else verdict.features,
+        {} if verdict is None else _of_training(verdict),
     )
+
+
+def _notes(runs: Sequence[History]) -> list[str]:
+    return list(dict.fromkeys(note for run in runs for note in run.notes))
+
+
+def _of_training(verdict: Verdict) -> dict[str, float | None]:
+    """What holds of training alone."""
+    names = ("points", "null", "delta", "train_last", "train_rise", "train_half")
+    return {name: verdict.features[name] for name in names if name in verdict.features}

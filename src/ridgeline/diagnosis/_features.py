@@ -114,7 +114,7 @@ def features_of(
 
     Args:
         null: the null predictor's loss; by default the level of the first 2 % of the held-out curve.
-        delta: by default 2 % of (null − lowest level).
+        delta: by default 2 % of (null − lowest level), of the given null itself where nothing was learned.
         pure: whether the training loss is known to be the data loss alone.
     """
     steps = runs[0].steps
@@ -123,7 +123,8 @@ def features_of(
     train = _side(steps, trains) if len(trains) == len(runs) else None
     start = val.first if null is None else null
     if delta is None:
-        delta = DELTA_SHARE.value * (start - val.lowest)
+        learned = start - val.lowest
+        delta = DELTA_SHARE.value * (learned if learned > 0 or null is None else abs(start))
         if null is None:
             delta = max(delta, SMALLEST_DELTA.value * abs(val.lowest))
     half = change = above = None

@@ -21,6 +21,16 @@ from ridgeline.diagnosis._thresholds import (
 
 
 @dataclass(frozen=True)
+class Broke:
+    """Where numbers ended: the first step from which on none was finite, on which side, in how many of the runs."""
+
+    step: float
+    side: str
+    count: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class Beside:
     """What else is known of the arm.
 
@@ -30,7 +40,7 @@ class Beside:
         weaker: (training, held-out) levels of an arm with a weaker penalty.
         penalty: the penalty's last value over the training data loss.
         pure: whether the training loss is known to be the data loss alone, as validation's is.
-        broke: the step from which on no number was finite, and in how many runs.
+        broke: from where on no number was finite.
     """
 
     target: float | None = None
@@ -38,7 +48,7 @@ class Beside:
     weaker: tuple[float, float] | None = None
     penalty: float | None = None
     pure: bool = False
-    broke: tuple[float, int] | None = None
+    broke: Broke | None = None
 
 
 def kind_of(f: Features, beside: Beside) -> Kind:
@@ -61,12 +71,16 @@ def kind_of(f: Features, beside: Beside) -> Kind:
 
 
 def diverged(f: Features, beside: Beside) -> bool:
-    """Not finite at the end, or the training curve (else the held-out one) ends above where it began."""
+    """Not finite at the end, or the training curve ends above where it began.
+
+    A held-out curve that does may be overfitting, so that without a training curve nothing is said.
+    """
     if beside.broke is not None:
         return True
-    side = f.train or f.val
-    beyond = 2.0 * ONE_SIDED.value * float(np.sqrt(2.0)) * side.noise
-    return side.last - side.first > max(f.delta, beyond) and side.rose(f.delta)
+    if f.train is None:
+        return False
+    beyond = 2.0 * ONE_SIDED.value * float(np.sqrt(2.0)) * f.train.noise
+    return f.train.last - f.train.first > max(f.delta, beyond) and f.train.rose(f.delta)
 
 
 def undertrained(f: Features) -> bool:
@@ -106,8 +120,13 @@ def far_above(f: Features) -> bool:
 
 
 def parted(f: Features) -> bool:
-    """Over the second half training went on to fall, by a share of itself and by δ, and held-out data did not gain."""
+    """Over the second half training went on to fall, by a share of itself and by δ, and held-out data did not gain.
+
+    Where training still stands above, what fell is a penalty or another loss.
+    """
     if f.train is None or f.train_half is None or not learned(f):
+        return False
+    if f.gap is None or f.gap <= 0:
         return False
     before = abs(f.train.last + f.train_half)
     beyond = max(PARTED.value * before, f.delta, 2.0 * ONE_SIDED.value * f.train.noise)

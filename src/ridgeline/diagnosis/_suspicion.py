@@ -7,7 +7,10 @@ import numpy as np
 from ridgeline.diagnosis._history import Curve, Floats, Role
 from ridgeline.diagnosis._thresholds import LATE_FALL, ONE_SIDED, PENALTY_INSIDE
 from ridgeline.diagnosis._windows import windows
+from ridgeline.diagnosis.readers._names import recognise
 
+# Losses whose names say that they are no cross-entropy.
+_NO_ENTROPY = ("mse", "rmse", "mae")
 # A misclassified example has at most probability ½ for its class, so its cross-entropy is at least log 2.
 _LEAST_OF_AN_ERROR = float(np.log(2.0))
 
@@ -38,12 +41,15 @@ def contradictions(curves: Mapping[Role, Curve]) -> list[str]:
     ):
         if loss is None or accuracy is None or not len(loss) or not len(accuracy):
             continue
+        said = recognise(loss.column)
+        if said is not None and said.stem in _NO_ENTROPY:
+            continue
         value, right = float(loss.values[-1]), float(accuracy.values[-1])
         least = _LEAST_OF_AN_ERROR * (1.0 - right)
         if 0.0 <= value < 0.5 * least:
             found.append(
-                f"the {name} loss {value:.3g} is too small for an accuracy of {right:.3f}: as a mean cross-entropy it "
-                f"would be at least {least:.3g}, so it seems to be divided once more than it should be"
+                f"the {name} loss {value:.3g} is too small for an accuracy of {right:.3f}: a mean cross-entropy would "
+                f"be at least {least:.3g}, so it is another loss, or divided once more than it should be"
             )
     return found
 

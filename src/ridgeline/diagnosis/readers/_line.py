@@ -104,6 +104,10 @@ class _Scan:
             percent = after.lstrip()[:1] == "%" and said is not None and said.kind in ("accuracy", "error")
             line.values[self.last] = value / 100 if percent else value
         elif split and not name:  # "Validation: 100%|███", "loss: train 0.5, val 0.6"
+            if self.last is not None and split == "train" and not _has_split(self.last):
+                self.last = (
+                    None  # "Loss: 0.4, Train: 0.8, Val: 0.7": a loss of training does not follow twice
+                )
             if self.last is not None and (metric := _without_split(self.last)):
                 self.last = f"{split} {metric}"
                 line.values[self.last] = value
@@ -128,6 +132,10 @@ _SPLIT_KINDS = ("loss", "accuracy", "error")
 @lru_cache(maxsize=1024)
 def _kinds(name: str) -> list[str]:
     return [w.STEPS[word] for word in w.words(name) if word in w.STEPS]
+
+
+def _has_split(name: str) -> bool:
+    return any(word in w.SPLITS for word in w.words(name))
 
 
 def _without_split(name: str) -> str:
