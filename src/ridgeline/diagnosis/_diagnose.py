@@ -67,7 +67,7 @@ def diagnose(
         >>> verdict.kind
         'overfitting'
         >>> print(verdict.evidence[0])
-        validation loss rose 0.257 ± 0 above its minimum at step 7 while training loss fell from 0.2353 to 0.003257
+        validation loss rose 0.175 ± ... above its minimum at row 8 while training loss fell from 0.1647 to 0.003257
     """
     _check(null_loss, n_classes, target, delta, resamples)
     runs = read(history, columns=columns)
