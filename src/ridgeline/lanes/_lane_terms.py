@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ridgeline.lanes._stack import over_lanes
-from ridgeline.lanes._stacked import Signature, idle, parts, scaled, signature, stacked, strengths
+from ridgeline.lanes._stacked import Signature, idle, scaled, signature, stacked, strengths
 from ridgeline.lanes._stacked import chosen as chosen_penalty
-from ridgeline.penalties import L1, L2, MaxNorm, Penalty
+from ridgeline.penalties import L1, L2, MaxNorm, Penalty, parts_of
 from ridgeline.select import Assignment, Mode
 
 Weights = Mapping[str, Tensor]
@@ -33,7 +33,7 @@ class LaneTerm:
     @property
     def constraints(self) -> list[Penalty]:
         """Its parts that are kept by projection."""
-        return [part for part in parts(self.penalty) if isinstance(part, MaxNorm)]
+        return [part for part in parts_of(self.penalty) if isinstance(part, MaxNorm)]
 
     @cached_property
     def late(self) -> bool:
@@ -93,7 +93,7 @@ def add_gradients(terms: Sequence[LaneTerm], mode: Mode, weights: Weights, grads
     for term in terms:
         if term.mode == mode:
             w, g = term.of(weights), term.of(grads)
-            for part in parts(term.penalty):
+            for part in parts_of(term.penalty):
                 _add_gradient(part, w, g)
 
 
@@ -148,7 +148,7 @@ def prox(terms: Sequence[LaneTerm], weights: Weights, metric: Metric) -> None:
     """w ← argmin_u R(u) + ½(u − w)ᵀH(u − w) of mode "proximal", and every constraint, in place."""
     for term in terms:
         w, own = term.of(weights), slice(term.first, term.last)
-        if term.mode == "proximal" and len(term.constraints) < len(parts(term.penalty)):
+        if term.mode == "proximal" and len(term.constraints) < len(parts_of(term.penalty)):
             top = over_lanes(metric.top[own], w)
             if metric.squares is None or metric.shift is None:  # λ and the step are one number
                 w.copy_(scaled(term.penalty, top.flatten()).prox(w, 1.0))

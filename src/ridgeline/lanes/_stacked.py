@@ -7,7 +7,19 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Orthogonal, Penalty, Sum
+from ridgeline.penalties import (
+    L1,
+    L2,
+    L2SP,
+    ElasticNet,
+    GroupLasso,
+    MaxNorm,
+    Norm,
+    Orthogonal,
+    Penalty,
+    parts_of,
+    sum_of,
+)
 
 Signature: TypeAlias = tuple[object, ...]
 
@@ -15,14 +27,9 @@ _KNOWN = (L1, L2, ElasticNet, GroupLasso, Norm, Orthogonal, L2SP, MaxNorm)
 _OWN = {"strength", "limit", "reference"}
 
 
-def parts(penalty: Penalty) -> tuple[Penalty, ...]:
-    """The parts of a sum; the penalty itself otherwise."""
-    return penalty.parts if isinstance(penalty, Sum) else (penalty,)
-
-
 def obstacle(penalty: Penalty) -> str:
     """Why a penalty cannot be stacked; "" where it can."""
-    for part in parts(penalty):
+    for part in parts_of(penalty):
         name = type(part).__name__
         if type(part) not in _KNOWN:
             return f"{name} has no form that keeps lanes apart"
@@ -36,22 +43,22 @@ def obstacle(penalty: Penalty) -> str:
 
 def strengths(penalty: Penalty) -> list[float]:
     """The strength of each part."""
-    return [float(getattr(part, "strength", 0.0)) for part in parts(penalty)]
+    return [float(getattr(part, "strength", 0.0)) for part in parts_of(penalty)]
 
 
 def idle(penalty: Penalty) -> bool:
     """Whether nothing of it acts: every strength is 0, and nothing constrains."""
     return all(
         s == 0.0 and not isinstance(p, MaxNorm)
-        for s, p in zip(strengths(penalty), parts(penalty), strict=True)
+        for s, p in zip(strengths(penalty), parts_of(penalty), strict=True)
     )
 
 
 def signature(penalty: Penalty) -> Signature:
     """What penalties that may be stacked have in common: all but strength and reference."""
     return tuple(
-        (type(p).__name__, *(getattr(p, f.name) for f in fields(p) if f.name not in _OWN))  # type: ignore[arg-type]
-        for p in parts(penalty)
+        (type(p).__name__, *(getattr(p, f.name) for f in fields(p) if f.name not in _OWN))  # type: ignore[arg-type]  # all penalties are dataclasses
+        for p in parts_of(penalty)
     )
 
 
@@ -64,31 +71,31 @@ def stacked(like: Penalty, numbers: Sequence[Sequence[float] | None], start: Ten
         start: the weights [l, *shape] as they are at the start, for L2SP.
     """
     made: list[Penalty] = []
-    for place, part in enumerate(parts(like)):
+    for place, part in enumerate(parts_of(like)):
         none = torch.finfo(start.dtype).max if isinstance(part, MaxNorm) else 0.0
         values = [none if lane is None else lane[place] for lane in numbers]
         strength = torch.tensor(values, dtype=start.dtype, device=start.device)
         if isinstance(part, L2SP):
             part = replace(part, reference=start.detach().clone())
         made.append(part.with_strength(strength))  # type: ignore[attr-defined]  # all that are known have it
-    return made[0] if len(made) == 1 else Sum(made)
+    return sum_of(made)
 
 
 def scaled(penalty: Penalty, factor: Tensor) -> Penalty:
     """The penalty times one number a lane, (l,); a limit stays."""
     made: list[Penalty] = [
-        p if isinstance(p, MaxNorm) else p.with_strength(p.strength * factor)  # type: ignore[attr-defined]
-        for p in parts(penalty)
+        p if isinstance(p, MaxNorm) else p.with_strength(p.strength * factor)  # type: ignore[attr-defined]  # all that are known have it
+        for p in parts_of(penalty)
     ]
-    return made[0] if len(made) == 1 else Sum(made)
+    return sum_of(made)
 
 
 def chosen(penalty: Penalty, index: Tensor) -> Penalty:
     """The penalty of these lanes."""
     made: list[Penalty] = []
-    for part in parts(penalty):
-        found: Penalty = part.with_strength(part.strength[index])  # type: ignore[attr-defined]
+    for part in parts_of(penalty):
+        found: Penalty = part.with_strength(part.strength[index])  # type: ignore[attr-defined]  # all that are known have it
         if isinstance(found, L2SP) and isinstance(found.reference, Tensor):
             found = replace(found, reference=found.reference[index])
         made.append(found)
-    return made[0] if len(made) == 1 else Sum(made)
+    return sum_of(made)

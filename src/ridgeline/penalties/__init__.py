@@ -17,3 +17,5 @@ from ridgeline.penalties._spectral import Orthogonal as Orthogonal
 from ridgeline.penalties._strength import Strength as Strength
 from ridgeline.penalties._strength import lanes_of as lanes_of
 from ridgeline.penalties._sum import Sum as Sum
+from ridgeline.penalties._sum import parts_of as parts_of
+from ridgeline.penalties._sum import sum_of as sum_of

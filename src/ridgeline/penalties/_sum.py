@@ -136,3 +136,13 @@ class Sum(Addable):
                 if getattr(part, "role", "") == role:
                     w = part.prox(w, step)
         return w
+
+
+def parts_of(penalty: Penalty) -> tuple[Penalty, ...]:
+    """The parts of a sum; the penalty itself otherwise."""
+    return penalty.parts if isinstance(penalty, Sum) else (penalty,)
+
+
+def sum_of(parts: Sequence[Penalty]) -> Penalty:
+    """The sum of one part or more; of one, that part."""
+    return parts[0] if len(parts) == 1 else Sum(parts)

@@ -69,7 +69,7 @@ def _gradients(value: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor | 
 def _in_graph(value: Tensor, parameters: list[nn.Parameter]) -> bool:
     """Whether some parameter stands in the graph: p = 0 gives none a gradient, not even one of zeros."""
     ids = {id(p) for p in parameters}
-    return any(id(getattr(node, "variable", None)) in ids for node in _nodes(value))
+    return any(id(getattr(node, "variable", None)) in ids for node in nodes_of(value))
 
 
 def _moves(grads: tuple[Tensor | None, ...]) -> bool:
@@ -99,7 +99,7 @@ def _norm_at_zero(value: Tensor, parameters: list[nn.Parameter]) -> bool:
     """
     heard: list[bool] = []
     hooks = []
-    for node in _nodes(value):
+    for node in nodes_of(value):
         order = getattr(node, "_saved_ord", getattr(node, "_saved_p", None))
         result = getattr(node, "_saved_result", None)
         above = isinstance(order, (int, float)) and order > 0
@@ -114,7 +114,8 @@ def _norm_at_zero(value: Tensor, parameters: list[nn.Parameter]) -> bool:
     return any(heard)
 
 
-def _nodes(value: Tensor) -> Iterator[torch.autograd.graph.Node]:
+def nodes_of(value: Tensor) -> Iterator[torch.autograd.graph.Node]:
+    """The nodes of the graph behind a value, each once."""
     waiting, seen = [value.grad_fn], set()
     while waiting:
         node = waiting.pop()

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from ridgeline.penalties import Penalty
+from ridgeline.penalties import Penalty, parts_of
 from ridgeline.regularizer._sharded import local, summed
 from ridgeline.regularizer._table import Table
-from ridgeline.regularizer._term import is_zero, parts_of
+from ridgeline.regularizer._term import is_zero
 from ridgeline.select import Assignment, current
 
 

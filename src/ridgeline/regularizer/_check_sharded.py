@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ridgeline.penalties import lanes_of
+from ridgeline.penalties import lanes_of, parts_of
 from ridgeline.regularizer._sharded import is_sharded
-from ridgeline.regularizer._term import Term, parts_of
+from ridgeline.regularizer._term import Term
 
 
 def check_wrapping(model: object) -> None:

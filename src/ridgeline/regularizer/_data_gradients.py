@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ridgeline.regularizer._acting import nodes_of
 from ridgeline.regularizer._sharded import under_fsdp
 
 
@@ -24,18 +25,11 @@ def check_loss(loss: Tensor) -> None:
         raise ValueError(
             "reg.effect() needs the graph of the data loss: compute it without no_grad(), and do not detach it."
         )
-    waiting, seen = [loss.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name() == "_PenaltyBackward":
-            raise ValueError(
-                "reg.effect() takes the data loss alone, and this one contains reg.penalty(): pass "
-                "criterion(model(x), y)."
-            )
-        waiting += [parent for parent, _ in node.next_functions]
+    if any(node.name() == "_PenaltyBackward" for node in nodes_of(loss)):
+        raise ValueError(
+            "reg.effect() takes the data loss alone, and this one contains reg.penalty(): pass "
+            "criterion(model(x), y)."
+        )
 
 
 def data_gradients(loss: Tensor, leaves: Sequence[Tensor], model: nn.Module) -> dict[int, Tensor]:

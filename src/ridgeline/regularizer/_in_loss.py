@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import Penalty
+from ridgeline.penalties import Penalty, parts_of
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._sharded import grad_shard, is_sharded, like, local
 from ridgeline.regularizer._stand_in import Pairs, read, values
-from ridgeline.regularizer._term import parts_of
 
 _WILL_EXECUTE: Callable[[Any], bool] | None = getattr(torch._C, "_will_engine_execute_node", None)
 

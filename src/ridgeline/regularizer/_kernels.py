@@ -9,7 +9,18 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum, lanes_of
+from ridgeline.penalties import (
+    L1,
+    L2,
+    ElasticNet,
+    GroupLasso,
+    MaxNorm,
+    Norm,
+    Penalty,
+    Sum,
+    lanes_of,
+    parts_of,
+)
 from ridgeline.regularizer import _toward as toward
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._pieces import blocks
@@ -49,8 +60,9 @@ def simpler(penalty: Penalty) -> Penalty:
 
 def elementwise(penalty: Penalty) -> bool:
     """Whether a tensor may be cut into any pieces for it: sums of single weights, with one number for strength."""
-    parts = penalty.parts if isinstance(penalty, Sum) else (penalty,)
-    return all(isinstance(p, (L1, L2, ElasticNet)) and plain(p) and p.reduction == "sum" for p in parts)
+    return all(
+        isinstance(p, (L1, L2, ElasticNet)) and plain(p) and p.reduction == "sum" for p in parts_of(penalty)
+    )
 
 
 def coefficient(penalty: L1 | L2 | ElasticNet, w: Tensor) -> Factor:

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ridgeline.penalties import MaxNorm
+from ridgeline.penalties import MaxNorm, parts_of
 from ridgeline.regularizer._judge import judge
 from ridgeline.regularizer._measured import Group, Run
 from ridgeline.regularizer._sharded import summed
 from ridgeline.regularizer._strengths import at_strength
 from ridgeline.regularizer._table import Table
-from ridgeline.regularizer._term import Term, is_zero, parts_of
+from ridgeline.regularizer._term import Term, is_zero
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ridgeline.penalties import GroupLasso, MaxNorm, Penalty
+from ridgeline.penalties import GroupLasso, MaxNorm, Penalty, parts_of
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._prox_kernels import apply_prox
 from ridgeline.regularizer._sharded import is_sharded, local, split_dims
 from ridgeline.regularizer._stand_in import ELEMENTWISE, on_shard
-from ridgeline.regularizer._term import parts_of
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor, Placement

@@ -13,12 +13,23 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Penalty, Sum
+from ridgeline.penalties import (
+    L1,
+    L2,
+    L2SP,
+    ElasticNet,
+    GroupLasso,
+    MaxNorm,
+    Norm,
+    Penalty,
+    Sum,
+    parts_of,
+    sum_of,
+)
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._across import KnownSlope, Plan, group_norms_across, norm_across, number
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._sharded import aligned, is_sharded, local, split_dims, summed
-from ridgeline.regularizer._term import parts_of
 
 Pairs: TypeAlias = Sequence[tuple[Penalty, Tensor]]
 Reach: TypeAlias = Literal["shard", "norms", "whole"]
@@ -54,7 +65,7 @@ def read(
     totals = iter(summed(numbers))
     found = [[plan.finish(next(totals)) for plan in own] for own in plans]
     sums = [torch.stack([value for value, _ in row]).sum(0) for row in found] if values else []
-    return sums, [row[0][1] if len(row) == 1 else Sum([acting for _, acting in row]) for row in found]
+    return sums, [sum_of([acting for _, acting in row]) for row in found]
 
 
 def _plan(part: Penalty, w: Tensor, compiled: Compiled | None, values: bool, slopes: bool) -> Plan:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ridgeline.penalties import MaxNorm, Penalty, Sum
+from ridgeline.penalties import MaxNorm, Penalty, parts_of
 from ridgeline.regularizer import _kernels as kernels
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._kernels import Factor
@@ -139,9 +139,9 @@ def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep
     return size * applied
 
 
-def _project(penalty: object, p: Tensor) -> None:
+def _project(penalty: Penalty, p: Tensor) -> None:
     """The constraints of a penalty whose other parts act elsewhere."""
-    for part in penalty.parts if isinstance(penalty, Sum) else (penalty,):
+    for part in parts_of(penalty):
         if isinstance(part, MaxNorm):
             prox_of_whole(part, p, 1.0)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from ridgeline.penalties import L2SP, MaxNorm, Penalty, Schedule, Sum
+from ridgeline.penalties import L2SP, MaxNorm, Penalty, Schedule, Sum, parts_of, sum_of
 from ridgeline.regularizer._sharded import aligned, gathered, is_sharded, under_fsdp
 from ridgeline.select import Assignment, Mode, current
 
@@ -80,11 +80,6 @@ def scheduled(penalty: Penalty) -> bool:
     return any(isinstance(getattr(part, "strength", None), Schedule) for part in parts_of(penalty))
 
 
-def parts_of(penalty: Penalty) -> tuple[Penalty, ...]:
-    """The parts of a sum; the penalty itself otherwise."""
-    return penalty.parts if isinstance(penalty, Sum) else (penalty,)
-
-
 def has_constraint(penalty: Penalty) -> bool:
     """Whether a MaxNorm takes part."""
     return any(isinstance(part, MaxNorm) for part in parts_of(penalty))
@@ -156,4 +151,4 @@ def restored(term: Term, kept: dict[str, Tensor]) -> Term:
         )
     w = aligned(kept[term.name], term.parameter)
     parts = [replace(p, reference=w) if isinstance(p, L2SP) else p for p in parts_of(term.penalty)]
-    return replace(term, penalty=parts[0] if len(parts) == 1 else Sum(parts))
+    return replace(term, penalty=sum_of(parts))
