@@ -18,7 +18,7 @@ from ridgeline import diagnose
 from ridgeline.diagnosis import Curve, History
 from ridgeline.report import Results
 from ridgeline.report._fill import look_up, show
-from ridgeline.report._judgement import as_numbers, from_numbers
+from ridgeline.report._judgement import from_numbers
 
 
 class DataElements(HTMLParser):
@@ -307,9 +307,9 @@ def test_verdicts(results: Any, again: Recomputed, run: Path) -> None:
             delta=results["delta"],
         )
         verdict = arm["verdict"]
-        assert verdict == as_numbers(stored[arm["arm"]])
+        assert verdict == stored[arm["arm"]].as_dict()
         assert from_numbers(verdict).kind == verdict["kind"]
-        assert verdict["features"] == as_numbers(alone)["features"]
+        assert verdict["features"] == alone.as_dict()["features"]
         if arm["weaker"] is None and arm["relation"]["kind"] != "overfitting":
             assert verdict["kind"] == alone.kind
             assert verdict["confidence"] == alone.confidence

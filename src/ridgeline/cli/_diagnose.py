@@ -13,7 +13,7 @@ import ridgeline
 from ridgeline.cli._judged import Judged, Options, Study, judge
 from ridgeline.cli._main import app
 from ridgeline.cli._shown import show
-from ridgeline.diagnosis import Role
+from ridgeline.diagnosis import Role, finite
 from ridgeline.errors import RidgelineError, nearest
 
 
@@ -106,21 +106,10 @@ def _document(judged: Sequence[Judged], studies: Sequence[Study]) -> dict[str, A
                     role: curve.column for run in one.histories[:1] for role, curve in run.curves.items()
                 },
                 "notes": list(dict.fromkeys(note for run in one.histories for note in run.notes)),
-                "verdict": _finite(one.verdict.as_dict()),
-                **({} if one.beside is None else _finite(dict(one.beside))),
+                "verdict": one.verdict.as_dict(),
+                **({} if one.beside is None else finite(dict(one.beside))),
             }
             for one in judged
         ],
         "studies": [{"source": s.source, "delta": s.delta, "answer": list(s.answer)} for s in studies],
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -7,6 +7,7 @@ from ridgeline.diagnosis._history import Role as Role
 from ridgeline.diagnosis._kinds import KINDS as KINDS
 from ridgeline.diagnosis._kinds import Kind as Kind
 from ridgeline.diagnosis._kinds import Verdict as Verdict
+from ridgeline.diagnosis._kinds import finite as finite
 from ridgeline.diagnosis._thresholds import CRITICAL_RISE as CRITICAL_RISE
 from ridgeline.diagnosis._thresholds import THRESHOLDS as THRESHOLDS
 from ridgeline.diagnosis._thresholds import Threshold as Threshold

@@ -9,7 +9,7 @@ import numpy as np
 from ridgeline.diagnosis._align import Aligned
 from ridgeline.diagnosis._history import Floats
 from ridgeline.diagnosis._kinds import Kind
-from ridgeline.diagnosis._windows import windows
+from ridgeline.diagnosis._windows import width, windows
 
 
 def confidence(
@@ -22,27 +22,32 @@ def confidence(
     training and validation: noise that differs along the curve stays where it is (wild block bootstrap).
     """
     random = np.random.default_rng(seed)
+    split = [(_parted(run.val), None if run.train is None else _parted(run.train)) for run in runs]
     counts: Counter[Kind] = Counter()
     for _ in range(resamples):
         if len(runs) >= 3:
             drawn = [runs[i] for i in random.integers(0, len(runs), len(runs))]
         else:
-            drawn = [_redrawn(run, random) for run in runs]
+            drawn = [_redrawn(run, *curves, random) for run, curves in zip(runs, split, strict=True)]
         counts[judge(drawn)] += 1
     return counts[kind] / resamples
 
 
-def _redrawn(run: Aligned, random: np.random.Generator) -> Aligned:
-    n = len(run.val)
-    k = windows(run.val).k
-    place = np.arange(n) + int(random.integers(0, k))
-    signs = random.choice([-1.0, 1.0], int(place[-1]) // k + 1)[place // k]
-    train = None if run.train is None else _with_noise(run.train, signs)
-    return replace(run, val=_with_noise(run.val, signs), train=train)
-
-
-def _with_noise(values: Floats, signs: Floats) -> Floats:
+def _parted(values: Floats) -> tuple[Floats, Floats]:
+    """A curve's trend and residuals."""
     seen = windows(values)
     trend = np.interp(np.arange(len(values)), seen.middle, seen.level)
-    found: Floats = trend + (values - trend) * signs
-    return found
+    return trend, values - trend
+
+
+def _redrawn(
+    run: Aligned,
+    val: tuple[Floats, Floats],
+    train: tuple[Floats, Floats] | None,
+    random: np.random.Generator,
+) -> Aligned:
+    k = width(len(run.val))
+    place = np.arange(len(run.val)) + int(random.integers(0, k))
+    signs = random.choice([-1.0, 1.0], int(place[-1]) // k + 1)[place // k]
+    again = None if train is None else train[0] + train[1] * signs
+    return replace(run, val=val[0] + val[1] * signs, train=again)

@@ -1,5 +1,6 @@
 """What a diagnosis answers: the kinds of verdict, and the verdict itself."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -10,6 +11,17 @@ Kind: TypeAlias = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Metric: TypeAlias = Literal["loss", "accuracy"]
+
+
+def finite(value: Any) -> Any:
+    """The value with None for every number in it that is not finite: JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,8 @@ class Verdict:
     other: "Verdict | None" = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as JSON takes it."""
-        return {
+        """Everything as JSON takes it; what is not finite is None."""
+        found = {
             "kind": self.kind,
             "metric": self.metric,
             "confidence": self.confidence,
@@ -48,6 +60,7 @@ class Verdict:
             "features": dict(self.features),
             "other": None if self.other is None else self.other.as_dict(),
         }
+        return {key: finite(value) for key, value in found.items()}
 
     def __str__(self) -> str:
         """The kind, the first sentence of evidence, and the first of advice."""

@@ -42,10 +42,14 @@ class Windows:
         return self.end - float(self.level.min())
 
 
+def width(n: int, share: float = NARROW) -> int:
+    """Points a window: max(3, share) of n, all of a shorter curve."""
+    return min(max(3, int(np.ceil(n * share))), n)
+
+
 def windows(values: Floats, share: float = NARROW) -> Windows:
-    """Windows of max(3, share) of n ≥ 1 finite points, four a width, so that their number stays below 80."""
-    n = len(values)
-    k = min(max(3, int(np.ceil(n * share))), n)
+    """Windows over n ≥ 1 finite points, four a width, so that their number stays below 80."""
+    n, k = len(values), width(len(values), share)
     starts = np.arange(n - k, -1, -max(k // 4, 1))[::-1]
     level = np.median(np.lib.stride_tricks.sliding_window_view(values, k)[starts], axis=1)
     return Windows(k, np.asarray(starts + (k - 1) / 2.0, dtype=np.float64), level.astype(np.float64))

@@ -30,7 +30,7 @@ def add_judgement(stored: Stored, found: dict[str, Any], resamples: int | None =
         arm["relation"] = arm["effect"] = arm["weaker"] = None
         if judged is not None:
             arm |= _beside_others(judged, place)
-        arm["verdict"] = as_numbers(_verdict(stored, found, judged, place, resamples))
+        arm["verdict"] = _verdict(stored, found, judged, place, resamples).as_dict()
 
 
 def _beside_others(judged: StudyJudgement, place: int) -> dict[str, Any]:
@@ -139,22 +139,6 @@ def _with_relation(verdict: Verdict, relation: Relation, found: dict[str, Any]) 
         evidence=(said, *verdict.evidence),
         advice=(f"take {other}, or a strength near it",),
     )
-
-
-def as_numbers(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as results.json holds it: what is not finite is None."""
-    found: dict[str, Any] = _finite(verdict.as_dict())
-    return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def from_numbers(found: Mapping[str, Any]) -> Verdict:

@@ -27,7 +27,7 @@ def as_shares(cells: Numbers, choice: Choice, role: Role) -> tuple[pl.Series | N
     finite = values.filter(values.is_finite())
     if not len(finite):
         return values, []
-    low, high = float(finite.min()), float(finite.max())  # type: ignore[arg-type]
+    low, high = float(finite.min()), float(finite.max())  # type: ignore[arg-type]  # of numbers, so numbers
     if low < -_ROUNDING or high > 100 * (1 + _ROUNDING):
         return None, [
             f"{choice.column!r} runs from {low:g} to {high:g}, neither shares nor percentages: left out"
