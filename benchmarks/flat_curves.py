@@ -81,7 +81,7 @@ def one_file(count: int = 1_000, points: int = 100) -> float:
     frames = [
         pl.DataFrame(
             {"arm": f"arm-{i}", "step": h.curves["val_loss"].steps.astype(int)}
-            | {role: h.curves[role].values for role in ("train_loss", "val_loss")}  # type: ignore[index]
+            | {role: h.curves[role].values for role in ("train_loss", "val_loss")}
         )
         for i, h in enumerate(drawn)
     ]

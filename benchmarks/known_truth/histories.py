@@ -114,4 +114,4 @@ def _history(values: dict[str, np.ndarray], name: str) -> History:
     curves = {
         role: Curve.of(values[role], values["step"]) for role in roles if np.isfinite(values[role]).any()
     }
-    return History(curves, arm=name)  # type: ignore[arg-type]
+    return History(curves, arm=name)  # type: ignore[arg-type]  # names of roles

@@ -46,8 +46,8 @@ def _pooled(name: str, size: int) -> Splits:
     whole = SOURCES[name](Path(folder) if folder else None)(0)
 
     def small(examples: object) -> object:
-        x = examples.x  # type: ignore[attr-defined]
-        return replace(examples, x=x if size == x.shape[-1] else F.adaptive_avg_pool2d(x, size))  # type: ignore[type-var]
+        x = examples.x  # type: ignore[attr-defined]  # tensors in memory
+        return replace(examples, x=x if size == x.shape[-1] else F.adaptive_avg_pool2d(x, size))  # type: ignore[type-var]  # a dataclass
 
     return Splits(train=small(whole.train), val=small(whole.val), test=small(whole.test))
 

@@ -11,7 +11,7 @@ HALF = {"loss": "half_mse"}
 
 
 def _task(name: str, sets: Sets, **settings: object) -> Task:
-    return Task(name, sets, **settings)  # type: ignore[arg-type]
+    return Task(name, sets, **settings)  # type: ignore[arg-type]  # Task's own fields
 
 
 def _classes(family: law.Family, n_train: int, n_val: int, label_noise: float = 0.0) -> Sets:

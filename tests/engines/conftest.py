@@ -1,14 +1,3 @@
-"""Tests of engines train small models: more threads would only wait for each other."""
+"""Tests of engines run on one thread."""
 
-from collections.abc import Iterator
-
-import pytest
-import torch
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.threads import one_thread as one_thread

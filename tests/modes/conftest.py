@@ -1,14 +1,3 @@
-"""One thread: the tensors are tiny, and threads that wait for each other cost more than they do."""
+"""Tests of modes run on one thread."""
 
-from collections.abc import Iterator
-
-import pytest
-import torch
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.threads import one_thread as one_thread

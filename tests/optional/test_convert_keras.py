@@ -1,6 +1,5 @@
 """Keras itself: the objective it computes and the weights it trains are ours at the converted strength."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,6 @@ import torch.nn.functional as F
 
 from ridgeline.penalties import L1, L2, Penalty, convert
 from tests.laws.test_convert_against_libraries import WIDE, X, Y, minimum
-
-
-@pytest.fixture(scope="module")
-def keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Keras on torch; its settings file is read from, and written to, a folder of the test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "torch")
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        found = pytest.importorskip("keras", reason="Keras is not installed: pip install --group peers")
-        if found.backend.backend() != "torch":
-            pytest.skip(f"Keras was imported before, on {found.backend.backend()}")
-        yield found
-
 
 CLOSE = 1e-5  # Keras on torch averages in float32, whatever the data's type
 STRENGTHS = {"L1": 0.02, "L2": 0.3}

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,18 +161,6 @@ def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- Keras ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Keras on torch; its settings file is read from, and written to, a folder of the test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "torch")
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        found = pytest.importorskip("keras", reason="Keras is not installed: pip install --group peers")
-        if found.backend.backend() != "torch":
-            pytest.skip(f"Keras was imported before, on {found.backend.backend()}")
-        yield found
 
 
 def progress(keras: Any, history: dict[str, list[float]]) -> str:

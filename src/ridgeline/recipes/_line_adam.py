@@ -170,7 +170,7 @@ def claim_update(evidence: Evidence) -> Judgement:
     if found["ours"] > 1e-12:
         return Judgement("not reproduced", said, numbers=found)
     outcome = "refuted" if found["published"] > 1e-3 else "reproduced"
-    return Judgement(outcome, said, f"off by {found['published']:.2g}", numbers=found)  # type: ignore[arg-type]
+    return Judgement(outcome, said, f"off by {found['published']:.2g}", numbers=found)  # type: ignore[arg-type]  # an Outcome
 
 
 def claim_is_weight_decay(evidence: Evidence) -> Judgement:
