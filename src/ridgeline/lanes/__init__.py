@@ -5,6 +5,10 @@ from ridgeline.lanes._own_term import OwnTerm as OwnTerm
 from ridgeline.lanes._pace import seconds_of as seconds_of
 from ridgeline.lanes._pace import seconds_of_pack as seconds_of_pack
 from ridgeline.lanes._pack import train_pack as train_pack
+from ridgeline.lanes._products import Products as Products
+from ridgeline.lanes._products import faster_products as faster_products
+from ridgeline.lanes._products import largest_product as largest_product
+from ridgeline.lanes._products import products as products
 from ridgeline.lanes._settings import EarlyStopping as EarlyStopping
 from ridgeline.lanes._settings import LossName as LossName
 from ridgeline.lanes._settings import OptimizerName as OptimizerName

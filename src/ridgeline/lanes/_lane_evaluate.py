@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._evaluate import _CHUNK, Evaluation
+from ridgeline.lanes._evaluate import Evaluation, piece_size
 from ridgeline.lanes._feed import LaneSet
 from ridgeline.lanes._lane_loss import corrects, losses_by_example
 from ridgeline.lanes._layers import Layer, Pass
@@ -67,14 +67,17 @@ def evaluate_lanes(
     layer: Layer, weights: Mapping[str, Tensor], view: View, loss: LossName, lanes: int
 ) -> LaneEvaluations:
     """Data loss and correctness of each example of each lane, without penalty, dropout or label smoothing."""
-    width = max(view.examples.x[0].numel(), 256)
-    most = _PIECE // (min(_CHUNK, len(view)) * width)
+    width = view.examples.x[0].numel()
+    size = piece_size(
+        len(view), width, view.examples.x.device
+    )  # solo's: a lane's rounding depends on nothing else
+    most = _PIECE // (size * max(width, 256))
     rows = []
     for first, last in slices(lanes, most):
         here = Pass({name: w[first:last] for name, w in weights.items()}, training=False)
         losses, hits = [], []
-        for begin in range(0, len(view), _CHUNK):  # solo's pieces: a lane's rounding depends on nothing else
-            x, y = view.piece(begin, min(begin + _CHUNK, len(view)), first, last)
+        for begin in range(0, len(view), size):
+            x, y = view.piece(begin, min(begin + size, len(view)), first, last)
             output = layer(here, x)
             losses.append(losses_by_example(loss, output, y))
             if loss == "cross_entropy":

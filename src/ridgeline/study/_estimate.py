@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ridgeline.lanes import seconds_of
+from ridgeline.study._execute import prepared
 from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._run import check_trials, choose_device
 from ridgeline.study._trials import Trial
@@ -21,16 +22,12 @@ def estimate_seconds(trials: Sequence[Trial], data_dir: Path | None, device: str
     if plan.seconds is not None:
         return plan.seconds
     place = torch.device(choose_device(device))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
     seconds = 0.0
     last, data = None, None
-    try:
+    with prepared(plan.threads, plan.products):
         for trial in {t.arm: t for t in reversed(trials)}.values():
             if data is None or trial.sections["data"] != last:
                 data, last = load_data(trial.sections["data"], trial.seed, data_dir), trial.sections["data"]
             count = len({t.trial_id for t in trials if t.arm == trial.arm})
             seconds += count * seconds_of(program_of(trial.config, trial.seed, data), place)
-    finally:
-        torch.set_num_threads(threads)
     return seconds / plan.processes

@@ -5,7 +5,9 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 
 from ridgeline.data import Data
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes import Outcome, train, train_pack
+from ridgeline.lanes import Outcome, Products, products, train, train_pack
 from ridgeline.store import provenance, write_part
 from ridgeline.study._baseline import null_scores
 from ridgeline.study._packs import Unit
@@ -22,15 +24,31 @@ from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._trials import Trial
 
 
-def prepare_process(threads: int) -> bool:
-    """The first act on torch in a study's process: flush denormals, set threads; returns whether it flushes.
+@dataclass(frozen=True)
+class Numerics:
+    """What a process set before its first tensor, and which decides the last bits or the speed."""
+
+    threads: int
+    flushes: bool
+    products: Products
+
+
+@contextmanager
+def prepared(threads: int, kind: Products) -> Iterator[Numerics]:
+    """A study's process: denormals are flushed, threads and products set, freed memory kept; then set back.
 
     L2 under Adam drives weights into the denormal range, where a CPU step takes four times as long.
     """
+    before = torch.get_num_threads()
     flushes = torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     _keep_freed_memory()
-    return flushes
+    try:
+        with products(kind):
+            yield Numerics(threads, flushes, kind)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 def _keep_freed_memory() -> None:
@@ -58,8 +76,7 @@ def execute(
     unit: Unit,
     *,
     device: torch.device,
-    threads: int,
-    flushes: bool,
+    numerics: Numerics,
     data_dir: Path | None,
     on_steps: Callable[[int], None],
 ) -> None:
@@ -88,7 +105,8 @@ def execute(
         raise RidgelineError(
             f"trial {unit.label} failed while training ({reason(error)}); what was done is kept."
         ) from error
-    facts = provenance(device, threads, flushes) | {"engine": unit.engine, "pid": str(os.getpid())}
+    facts = provenance(device, numerics.threads, numerics.flushes)
+    facts |= {"products": numerics.products, "engine": unit.engine, "pid": str(os.getpid())}
     for trial, outcome, (data, digests) in zip(unit.trials, outcomes, own, strict=True):
         identity = {"config": json.dumps(trial.config.identity(), sort_keys=True)}
         tables = _tables(trial, outcome, data, digests)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from ridgeline.errors import RidgelineError
-from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._execute import execute, prepared
 from ridgeline.study._packs import Unit
 from ridgeline.study._plan import Plan
 
@@ -45,24 +45,18 @@ class Job:
 
 def run_here(job: Job, progress: Progress) -> None:
     """Train in this process, one after another; threads are set back afterwards."""
-    threads = torch.get_num_threads()
-    flushes = prepare_process(job.plan.threads)
-    try:
+    with prepared(job.plan.threads, job.plan.products) as numerics:
         for unit in job.units:
             execute(
                 job.run,
                 unit,
                 device=torch.device(job.plan.device),
-                threads=job.plan.threads,
-                flushes=flushes,
+                numerics=numerics,
                 data_dir=job.data_dir,
                 on_steps=progress.steps,
             )
             for _ in unit.trials:
                 progress.trial_done()
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
 
 
 def run_processes(job: Job, progress: Progress) -> None:
@@ -116,6 +110,7 @@ def _start(job: Job, inbox: "queue.Queue[tuple[subprocess.Popen[str], str]]") ->
         "run": str(job.run),
         "spec": job.spec,
         "threads": job.plan.threads,
+        "products": job.plan.products,
         "device": job.plan.device,
         "data_dir": None if job.data_dir is None else str(job.data_dir),
         "sys_path": sys.path,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, TypeAlias
 
 from ridgeline.errors import RidgelineError
+from ridgeline.lanes import Products
 
 EngineName: TypeAlias = Literal["auto", "lanes", "solo"]
 ENGINES: tuple[EngineName, ...] = ("auto", "lanes", "solo")
@@ -45,6 +46,7 @@ class Plan:
         reason: a sentence for the reader.
         programs: what each arm trains in; none where no lanes were thought of.
         seconds: how long the whole study should take, where that was measured.
+        products: the library of large matrix products; fixed, since sums are taken in another order.
     """
 
     engine: str
@@ -54,6 +56,7 @@ class Plan:
     reason: str
     programs: tuple[ProgramPlan, ...] = ()
     seconds: float | None = None
+    products: Products = "torch"
 
     def as_dict(self) -> dict[str, Any]:
         """For plan.json."""
@@ -140,7 +143,7 @@ def with_lanes(
     reason = f"{arms} arms as lanes of packs{alone}, {where}"
     processes = cores if many else 1
     seconds = work_s / processes if measured else None
-    return Plan("lanes", plan.device, processes, threads, reason, tuple(programs), seconds)
+    return Plan("lanes", plan.device, processes, threads, reason, tuple(programs), seconds, plan.products)
 
 
 # Below this much predicted work, measuring would cost more than it could save.

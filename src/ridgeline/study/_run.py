@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import polars as pl
 import torch
 
 from ridgeline.errors import RidgelineError, nearest
-from ridgeline.lanes import probe
+from ridgeline.lanes import faster_products, largest_product, probe, products
 from ridgeline.store import (
     consolidate,
     done_trials,
@@ -72,7 +73,7 @@ def check_trials(
         raise RidgelineError(f"engine is {engine!r}; {nearest(engine, ENGINES)}")
     device = choose_device(device)
     firsts = {trial.arm: trial for trial in reversed(trials)}
-    seconds, parameters, steps = 0.0, 0, 0
+    seconds, parameters, steps, largest = 0.0, 0, 0, 0
     last_key, data = None, None
     groups = Groups(torch.device(device))
     for trial in reversed(list(firsts.values())):
@@ -87,16 +88,20 @@ def check_trials(
             groups.add(trial, program, model)
         size = sum(p.numel() for p in model.parameters())
         parameters = max(parameters, size)
+        largest = max(largest, largest_product(model, program.training.batch_size))
         steps = max(steps, program.training.steps)
         seconds += predict_seconds(size, program.training.batch_size, program.training.steps)
     count, a_trial = len({trial.trial_id for trial in trials}), seconds / len(firsts)
     plan = make_plan(
         device=device, cores=_cores(), trials=count, seconds_a_trial=a_trial, parameters=parameters
     )
+    kind = faster_products(largest) if device == "cpu" else "torch"
+    plan = replace(plan, products=kind)
     if engine == "lanes":
         plan = with_lanes(plan, groups.plans(trials), _cores(), count * a_trial)
     elif engine == "auto" and device == "cpu" and count > 1 and count * a_trial > WORTH_MEASURING_S:
-        programs, work = groups.measured(trials)
+        with products(kind):
+            programs, work = groups.measured(trials)
         plan = with_lanes(plan, programs, _cores(), work, measured=True)
     return plan, steps
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 
 from ridgeline.errors import RidgelineError
-from ridgeline.study._execute import execute, prepare_process
+from ridgeline.study._execute import execute, prepared
 from ridgeline.study._packs import Unit
 from ridgeline.study._spec import check_spec
 from ridgeline.study._trials import trials_of
@@ -26,27 +26,26 @@ def main() -> None:
     os.dup2(2, 1)
     setup = json.loads(sys.stdin.readline())
     sys.path[:] = setup["sys_path"]
-    flushes = prepare_process(setup["threads"])
     trials = {trial.trial_id: trial for trial in trials_of(check_spec(setup["spec"]))}
     data_dir = None if setup["data_dir"] is None else Path(setup["data_dir"])
     try:
-        for line in sys.stdin:
-            asked = json.loads(line)
-            unit = Unit(tuple(trials[i] for i in asked["trials"]), asked["engine"], asked["rule"])
-            try:
-                execute(
-                    Path(setup["run"]),
-                    unit,
-                    device=torch.device(setup["device"]),
-                    threads=setup["threads"],
-                    flushes=flushes,
-                    data_dir=data_dir,
-                    on_steps=lambda steps: _say(out, {"steps": steps}),
-                )
-            except (RidgelineError, OSError) as error:
-                _say(out, {"error": str(error)})
-                return
-            _say(out, {"done": asked["trials"]})
+        with prepared(setup["threads"], setup["products"]) as numerics:
+            for line in sys.stdin:
+                asked = json.loads(line)
+                unit = Unit(tuple(trials[i] for i in asked["trials"]), asked["engine"], asked["rule"])
+                try:
+                    execute(
+                        Path(setup["run"]),
+                        unit,
+                        device=torch.device(setup["device"]),
+                        numerics=numerics,
+                        data_dir=data_dir,
+                        on_steps=lambda steps: _say(out, {"steps": steps}),
+                    )
+                except (RidgelineError, OSError) as error:
+                    _say(out, {"error": str(error)})
+                    return
+                _say(out, {"done": asked["trials"]})
     except BrokenPipeError:
         os._exit(1)  # the command is gone, and with it whoever would read a traceback
 

@@ -1,0 +1,105 @@
+"""Large float32 matrix products on the CPU by oneDNN, where torch's own library is slower (AMD's processors)."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from ridgeline.errors import RidgelineError
+
+Products: TypeAlias = Literal["torch", "onednn"]
+
+# Multiply-adds from which a product is given to oneDNN: below, its set-up of 10 µs costs more than it saves.
+_LARGE = 1 << 21
+# oneDNN must be this much faster to be chosen: measuring is noisy, and on Intel's processors they are alike.
+_CLEARLY = 1.25
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x Wᵀ + b by oneDNN, in float32; x (m, k), weight (n, k), bias (n,)."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return found
+
+
+def is_large(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN would be given the product a b of (m, k) and (k, n)."""
+    return a.dtype is b.dtype is torch.float32 and a.shape[0] * a.shape[1] * b.shape[1] >= _LARGE
+
+
+def _mm(a: Tensor, b: Tensor) -> Tensor:
+    if is_large(a, b):
+        return linear(a, b.t())
+    return torch.mm(a, b, out=a.new_empty(a.shape[0], b.shape[1]))
+
+
+def _addmm(added: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    if is_large(a, b) and added.shape == b.shape[1:] and added.dtype is a.dtype and beta == alpha == 1:
+        return linear(a, b.t(), added)
+    out = a.new_empty(a.shape[0], b.shape[1])
+    return torch.addmm(added, a, b, beta=beta, alpha=alpha, out=out)
+
+
+@contextmanager
+def products(kind: Products) -> Iterator[None]:
+    """Within, every large `mm` and `addmm` of this process is taken by `kind`, those of backward passes too.
+
+    Both compute in float32; the order of their sums, and so the last bits, differ.
+
+    Raises:
+        RidgelineError: for "onednn" where this build of torch has no oneDNN.
+    """
+    if kind == "torch":
+        yield
+        return
+    if not _there():
+        raise RidgelineError(
+            "matrix products by oneDNN are asked for, which this build of torch lacks; choose another --out."
+        )
+    library = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says once that a kernel is replaced, which is the purpose
+        library.impl("mm", _mm, "CPU")
+        library.impl("addmm", _addmm, "CPU")
+    try:
+        yield
+    finally:
+        library._destroy()
+
+
+def faster_products(largest: int) -> Products:
+    """The library that takes large products faster on one core of this machine, measured in some 20 ms.
+
+    Args:
+        largest: multiply-adds of the largest product of a training step; small ones stay with torch.
+    """
+    if largest < 4 * _LARGE or not _there():
+        return "torch"
+    x, weight = torch.ones(64, 1024), torch.ones(512, 1024)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        calls = {"torch": lambda: x @ weight.t(), "onednn": lambda: linear(x, weight)}
+        pairs = [[_seconds(calls[name]) for name in calls] for _ in range(7)]
+    finally:
+        torch.set_num_threads(threads)
+    return "onednn" if median(ours / theirs for ours, theirs in pairs) > _CLEARLY else "torch"
+
+
+def largest_product(model: nn.Module, batch_size: int) -> int:
+    """Multiply-adds of the largest product that a batch forms with a weight matrix of the model."""
+    return batch_size * max((p.numel() for p in model.parameters() if p.ndim == 2), default=0)
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _there() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
