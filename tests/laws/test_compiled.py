@@ -26,7 +26,7 @@ SHAPES = [(130, 129), (257, 64)]
 
 @pytest.fixture(autouse=True)
 def _kernels() -> None:
-    compiled.compile_now([torch.empty(0, dtype=dtype) for dtype in TOLERANCE])
+    compiled.compile_now([torch.empty(0, dtype=dtype) for dtype in TOLERANCE], (), compiled.Compiled())
 
 
 def weights(dtype: torch.dtype, shape: tuple[int, ...] = SHAPES[0]) -> Tensor:
@@ -112,7 +112,7 @@ WRITES: dict[str, Any] = {
 
 @pytest.mark.parametrize("how", WRITES)
 def test_the_value_is_that_of_the_weights_as_they_are(how: str) -> None:
-    """The step's pass keeps its sum; weights written since are read again."""
+    """Lines of memory are kept from step to step; weights written or moved since are read anew."""
     model, reg = after_a_step()
     with torch.no_grad():
         for p in model.parameters():

@@ -81,7 +81,7 @@ class Attachment:
         check_optimizer(optimizer, terms, self._metric)
         if self._compiled is not None:
             check_compile(terms)
-            compile_now([t.parameter for t in terms])
+            compile_now([t.parameter for t in terms], {t.mode for t in terms}, self._compiled)
         same = optimizer is not None and optimizer is self._optimizer
         self.remove()
         self._model, self._optimizer, self._lost = model, optimizer, False

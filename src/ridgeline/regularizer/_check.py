@@ -8,8 +8,8 @@ from torch.nn.utils import parametrize
 from torch.optim import LBFGS, SGD, Optimizer
 
 from ridgeline.penalties import L1, ElasticNet, Nuclear, group_dims, lanes_of, parts_of
-from ridgeline.regularizer._compiled import SMALLEST
 from ridgeline.regularizer._metric import refusal
+from ridgeline.regularizer._passes import SMALLEST
 from ridgeline.regularizer._term import Term, has_constraint, is_zero
 from ridgeline.select import MODES, Assignment
 

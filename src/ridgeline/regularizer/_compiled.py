@@ -5,7 +5,7 @@ learning rate or strength compiles nothing anew.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,32 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from ridgeline.regularizer import _passes as passes
 from ridgeline.regularizer._pieces import flat
+from ridgeline.regularizer._together import Together
 
 Factor = float | Tensor
-
-# Below it a pass costs less than calling the compiled one.
-SMALLEST = 1 << 14
-
-
-def _mixed(w: Tensor, ratio: Tensor) -> Tensor:
-    """Σ ρ|w| + ½(1 − ρ)w², in four sums at once: one alone would wait for each addition."""
-    x = w.to(torch.promote_types(w.dtype, torch.float32))
-    each = ratio * x.abs() + (0.5 - 0.5 * ratio) * x.square()
-    rest = each.numel() % 4
-    return each[rest:].view(4, -1).sum(0).sum() + each[:rest].sum()
-
-
-def _add_slopes(target: Tensor, w: Tensor, factor: Tensor, ratio: Tensor) -> None:
-    """target += c (ρ sign(w) + (1 − ρ)w)."""
-    target.add_(factor * (ratio * w.sign() + (1.0 - ratio) * w))
-
-
-def _shrink(w: Tensor, second: Tensor, eps: Tensor, pull: Tensor, ratio: Tensor) -> None:
-    """w ← S(rw, cρ)/(r + c(1 − ρ)), r = √second + ε, S the soft threshold."""
-    root = second.sqrt() + eps
-    small = torch.clamp_min(w.abs() * root - pull * ratio, 0.0)
-    w.copy_(torch.copysign(small / (root + pull * (1.0 - ratio)), w))  # one division: it is what costs
 
 
 @cache
@@ -47,14 +26,21 @@ def _kernel(passing: Callable[..., object]) -> Callable[..., object]:
 
 
 class Compiled:
-    """The compiled passes. Each answers None (or False) where the eager one must do it."""
+    """The compiled passes. Each answers None (or False) where the eager one must do it.
+
+    Attributes:
+        together: those over many tensors in one call.
+    """
+
+    def __init__(self) -> None:
+        self.together = Together()
 
     def mixed(self, w: Tensor, ratio: float) -> Tensor | None:
         """Σ ρ|w| + ½(1 − ρ)w², shape (), at least float32."""
         found = _lines(w)
         if found is None:
             return None
-        total: Tensor = _run(_mixed, found, ratio)
+        total: Tensor = _run(passes.mixed, found, ratio)
         return total
 
     def add_slopes(self, target: Tensor, w: Tensor, factor: Factor, ratio: float) -> bool:
@@ -62,7 +48,7 @@ class Compiled:
         found = _lines(target, w)
         if found is None:
             return False
-        _run(_add_slopes, found, factor, ratio)
+        _run(passes.add_slopes, found, factor, ratio)
         increment_version(target)
         return True
 
@@ -71,7 +57,7 @@ class Compiled:
         found = _lines(w, second)
         if found is None:
             return False
-        _run(_shrink, found, eps, pull, ratio)
+        _run(passes.shrink, found, eps, pull, ratio)
         increment_version(w)
         return True
 
@@ -79,20 +65,13 @@ class Compiled:
 def _lines(*tensors: Tensor) -> tuple[Tensor, ...] | None:
     """The tensors as lines of memory, where a compiled pass takes them and is worth its call."""
     first = tensors[0]
-    if first.numel() < SMALLEST or torch.compiler.is_compiling():
+    if first.numel() < passes.SMALLEST or torch.compiler.is_compiling():
         return None
     if any(t.dtype != first.dtype or type(t.data) is not Tensor for t in tensors) or flat(*tensors) is None:
         return None
     # Not views, on whose bases the compiler would specialise; one for a tensor that is given twice.
-    made = {id(t): _line(t) for t in tensors}
+    made = {id(t): passes.line(t) for t in tensors}
     return tuple(made[id(t)] for t in tensors)
-
-
-@torch.no_grad()
-def _line(t: Tensor) -> Tensor:
-    return torch.empty(0, dtype=t.dtype, device=t.device).set_(
-        t.untyped_storage(), t.storage_offset(), (t.numel(),), (1,)
-    )
 
 
 @torch.no_grad()
@@ -107,26 +86,29 @@ def _number(x: Factor, like: Tensor) -> Tensor:
     return torch.full((), x, dtype=wide, device=like.device)
 
 
-def compile_now(weights: Sequence[Tensor]) -> None:
-    """Compile the passes for the dtypes and devices of these weights.
+def compile_now(weights: Sequence[Tensor], modes: Collection[str], compiled: Compiled) -> None:
+    """Compile the passes for the dtypes, devices and number of these weights.
+
+    Args:
+        modes: in which the weights are penalised.
 
     Raises:
         RuntimeError: where torch.compile cannot work, with its reason.
     """
-    passes = Compiled()
-    for dtype, device in sorted({(w.dtype, w.device) for w in weights}, key=str):
-        w = torch.zeros(SMALLEST, dtype=dtype, device=device)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of torch's compiler about torch itself
-                passes.mixed(w, 1.0)
-                passes.add_slopes(torch.zeros_like(w), w, 1.0, 1.0)
-                passes.add_slopes(w, w, 1.0, 1.0)
-                passes.shrink(w, torch.ones_like(w), 1.0, 1.0, 1.0)
-        except Exception as error:  # the compiler's own, of many kinds
-            inner = getattr(error, "inner_exception", error)
-            reason = (str(inner).strip() or type(inner).__name__).splitlines()[0]
-            raise RuntimeError(
-                f"regularize: compile=True, but torch.compile does not work here ({reason}); install a C++ "
-                f"compiler, or leave compile out."
-            ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch's compiler about torch itself
+            for dtype, device in sorted({(w.dtype, w.device) for w in weights}, key=str):
+                w = torch.zeros(passes.SMALLEST, dtype=dtype, device=device)
+                compiled.mixed(w, 1.0)
+                compiled.add_slopes(torch.zeros_like(w), w, 1.0, 1.0)
+                compiled.add_slopes(w, w, 1.0, 1.0)
+                compiled.shrink(w, torch.ones_like(w), 1.0, 1.0, 1.0)
+            compiled.together.compile_now(weights, modes)
+    except Exception as error:  # the compiler's own, of many kinds
+        inner = getattr(error, "inner_exception", error)
+        reason = (str(inner).strip() or type(inner).__name__).splitlines()[0]
+        raise RuntimeError(
+            f"regularize: compile=True, but torch.compile does not work here ({reason}); install a C++ "
+            f"compiler, or leave compile out."
+        ) from error

@@ -12,11 +12,13 @@ from torch.optim import Optimizer
 
 from ridgeline.regularizer import _step as steps
 from ridgeline.regularizer._compiled import Compiled
-from ridgeline.regularizer._in_loss import total
 from ridgeline.regularizer._kernels import Factor, fold
+from ridgeline.regularizer._many import total
 from ridgeline.regularizer._split import begin, join, natively, split, whole
 from ridgeline.regularizer._term import Term, has_constraint, is_zero, scheduled
 
+# The modes that act before the update.
+_EARLY = ("coupled", "decoupled", "independent")
 # The hooks that act in each optimizer.
 _LIVE: "WeakKeyDictionary[Optimizer, WeakSet[StepHooks]]" = WeakKeyDictionary()
 
@@ -69,6 +71,10 @@ class StepHooks:
         self._effective = [t for t in acting if t.effective]
         self._by_id = {id(t.parameter): t for t in acting if not t.effective}
         self._by_hook = self._by_id
+        self._early = bool(self._effective) or any(t.mode in _EARLY for t in self._by_id.values())
+        self._late = {
+            k: t for k, t in self._by_id.items() if t.mode == "proximal" or has_constraint(t.penalty)
+        }
         self._scheduled = any(scheduled(t.penalty) for t in terms)
 
     def alive(self) -> bool:
@@ -103,7 +109,7 @@ class StepHooks:
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
         self._filling = steps.fills_state(optimizer, kwargs)
-        if self._filling or steps.inner(optimizer):
+        if self._filling or not self._early or steps.inner(optimizer):
             return None
         self._split(optimizer)
         closure = steps.closure_of(args, kwargs)
@@ -160,10 +166,11 @@ class StepHooks:
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._filling or steps.inner(optimizer):
             return
-        if not torch.compiler.is_compiling():
+        if self._early and not torch.compiler.is_compiling():
             join(optimizer)
-        late = {k: t for k, t in self._by_id.items() if t.mode == "proximal" or has_constraint(t.penalty)}
-        self._prox(optimizer, steps.members(optimizer, late), self._clock.step, self._metric, self._compiled)
+        if self._late:
+            late = steps.members(optimizer, self._late)
+            self._prox(optimizer, late, self._clock.step, self._metric, self._compiled)
         self._clock.step += not (self._scheduled and steps.skipped(optimizer))
 
     def _loaded(self, optimizer: Optimizer) -> None:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ridgeline.penalties import Penalty, parts_of
 from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer import _many as many
 from ridgeline.regularizer._compiled import Compiled
-from ridgeline.regularizer._sharded import grad_shard, is_sharded, like, local
-from ridgeline.regularizer._stand_in import Pairs, read, values
+from ridgeline.regularizer._sharded import is_sharded, like, local
+from ridgeline.regularizer._stand_in import Pairs, added, read
 
 _WILL_EXECUTE: Callable[[Any], bool] | None = getattr(torch._C, "_will_engine_execute_node", None)
 
@@ -44,7 +45,7 @@ def penalty_in_graph(
     """
     tensors = [w for _, w in pairs]
     if not torch.is_grad_enabled():
-        return total([*pairs, *besides], compiled)
+        return many.total([*pairs, *besides], compiled)
     sharded = any(is_sharded(w) for w in tensors)
     if sharded:
         _check_sharded(pairs)
@@ -56,22 +57,9 @@ def penalty_in_graph(
             reached()
         else:
             found.register_hook(lambda _: reached())
-        return found + total(besides, compiled) if besides else found
+        return found + many.total(besides, compiled) if besides else found
     apply: Callable[..., Tensor] = _Penalty.apply
     return apply([penalty for penalty, _ in pairs], besides, reached, compiled, *tensors)
-
-
-@torch.no_grad()
-def total(pairs: Pairs, compiled: Compiled | None = None) -> Tensor:
-    """Σ R(w) without a graph."""
-    return _sum(values(pairs, compiled))
-
-
-def _sum(values: Sequence[Tensor]) -> Tensor:
-    found = values[0]
-    for value in values[1:]:
-        found = found.to(value.device) + value
-    return found
 
 
 def _check_sharded(pairs: Pairs) -> None:
@@ -127,9 +115,13 @@ class _Penalty(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(*weights)
         ctx.reached, ctx.compiled, ctx.leaves = reached, compiled, weights
-        found, acting = read([*zip(penalties, weights, strict=True), *besides], compiled)
+        pairs = [*zip(penalties, weights, strict=True), *besides]
+        if not any(is_sharded(w) for _, w in pairs):
+            ctx.penalties = penalties
+            return many.total(pairs, compiled)
+        found, acting = read(pairs, compiled)
         ctx.penalties = acting[: len(weights)]
-        return _sum(found)
+        return added(found)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -186,13 +178,15 @@ def _add_after_pass(
     factor = kernels.fold(upstream.detach())
 
     def add() -> None:
+        pulls: list[many.Pull] = []
         for penalty, w in later:
             if w.grad is not None and w.grad.is_sparse:
                 raise RuntimeError(_SPARSE)
             if w.grad is None:
                 w.grad = _ordinary(penalty, w, upstream.detach())
             else:
-                kernels.add_gradient(grad_shard(w), penalty, local(w), factor, compiled)
+                pulls.append((penalty, w, factor))
+        many.add_gradients(pulls, compiled)
 
     # Queued twice over: a wrapper for data parallelism queues its own averaging during the pass, after
     # us, and the penalty belongs behind that average.

@@ -62,7 +62,7 @@ def apply_prox(
         norm = penalty.norm(w)[0]
         w.mul_(torch.where(norm > 0, 1.0 - penalty.strength * step / norm, 0.0).clamp_(min=0.0).to(w.dtype))
         return
-    if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and _scaled(penalty, w, step):
+    if isinstance(step, ElementStep) and isinstance(penalty, (L1, ElasticNet)) and scaled(penalty, w, step):
         _lasso_pass(penalty, w, step, state, compiled)
         return
     if isinstance(step, float) and isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
@@ -84,7 +84,7 @@ def _uniform_pass(w: Tensor, pull: float, ratio: float) -> None:
         w.div_(1.0 + pull * (1.0 - ratio))
 
 
-def _scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
+def scaled(penalty: L1 | ElasticNet, w: Tensor, step: ElementStep) -> bool:
     """Whether the soft threshold may be taken of H·w, with one number for all elements.
 
     Multiplying and dividing again rounds twice, which half precision cannot afford.

@@ -11,8 +11,9 @@ from ridgeline.regularizer._attachment import Attachment
 from ridgeline.regularizer._audit import Audit, audit_of
 from ridgeline.regularizer._data_gradients import check_between_steps
 from ridgeline.regularizer._effect import Effect, effect_of
-from ridgeline.regularizer._in_loss import penalty_in_graph, total
+from ridgeline.regularizer._in_loss import penalty_in_graph
 from ridgeline.regularizer._invariance import scale_invariant
+from ridgeline.regularizer._many import total
 from ridgeline.regularizer._measured import Run
 from ridgeline.regularizer._response import Response, response_of
 from ridgeline.regularizer._runner import Runner

@@ -43,6 +43,14 @@ def values(pairs: Pairs, compiled: Compiled | None = None) -> list[Tensor]:
     return read(pairs, compiled, slopes=False)[0]
 
 
+def added(values: Sequence[Tensor]) -> Tensor:
+    """The sum of values, on the device of the last of them."""
+    found = values[0]
+    for value in values[1:]:
+        found = found.to(value.device) + value
+    return found
+
+
 def stand_ins(pairs: Pairs) -> list[Penalty]:
     """For each pair, what has the gradient of the whole tensor's penalty at the shard; plain tensors keep theirs."""
     if not any(is_sharded(w) for _, w in pairs):

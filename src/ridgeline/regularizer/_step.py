@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 
 from ridgeline.penalties import MaxNorm, Penalty, parts_of
 from ridgeline.regularizer import _kernels as kernels
+from ridgeline.regularizer import _many as many
 from ridgeline.regularizer._compiled import Compiled
 from ridgeline.regularizer._kernels import Factor
 from ridgeline.regularizer._metric import euclidean, learning_rate, optimizer_step
 from ridgeline.regularizer._prox_kernels import ElementStep
-from ridgeline.regularizer._sharded import grad_shard, local
+from ridgeline.regularizer._sharded import local
 from ridgeline.regularizer._sharded_prox import prox_of_whole
 from ridgeline.regularizer._split import origin
 from ridgeline.regularizer._stand_in import stand_ins
@@ -67,6 +68,7 @@ def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: Compi
     """g ← g + ∇R, times the loss scale where the gradients are still scaled."""
     scale = getattr(optimizer, "grad_scale", None)
     factor: Factor = 1.0 if scale is None else kernels.fold(scale)
+    pulls: list[many.Pull] = []
     for penalty, term, group, p in _acting(found, step):
         if p.grad is not None and p.grad.is_sparse:
             raise ValueError(
@@ -74,7 +76,8 @@ def add_coupled(optimizer: Optimizer, found: Members, step: int, compiled: Compi
                 f"sparse=False, or exempt it by Rule({term.name!r}, None)."
             )
         sign = -1.0 if group.get("maximize") else 1.0
-        kernels.add_gradient(grad_shard(p), penalty, local(p), factor * sign, compiled)
+        pulls.append((penalty, p, factor * sign))
+    many.add_gradients(pulls, compiled)
 
 
 def add_coupled_effective(optimizer: Optimizer, terms: list[Term], step: int) -> None:
@@ -120,6 +123,7 @@ def prox(
     applied = _applied(optimizer)
     if isinstance(applied, float) and applied == 0.0:
         return
+    shrinking: list[many.Shrinking] = []
     for term, group, p in _touched(found):
         if term.mode != "proximal" and not has_constraint(term.penalty):
             continue
@@ -130,7 +134,8 @@ def prox(
         size, state = euclidean(group) if metric == "euclidean" else optimizer_step(optimizer, group, p)
         if isinstance(applied, Tensor):  # on a GPU: a step of 0 leaves the weights as they are
             size = _masked(size, applied)
-        prox_of_whole(penalty, p, size, state, compiled)
+        shrinking.append((penalty, p, size, state))
+    many.shrink(shrinking, compiled)
 
 
 def _masked(size: Factor | ElementStep, applied: Tensor) -> Factor | ElementStep:
