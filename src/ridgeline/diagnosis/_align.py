@@ -1,12 +1,13 @@
 """Training and validation of one history at the same points."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ridgeline.diagnosis._history import Curve, Floats, History
 from ridgeline.diagnosis._kinds import Metric
-from ridgeline.diagnosis._windows import thinned
+from ridgeline.diagnosis._windows import thinned, windows
 
 # What lies beyond is as good as infinite; its square would be.
 _LARGEST = 1e100
@@ -30,6 +31,17 @@ class Aligned:
     broke: float | None
     dropped: int
     broke_in: str = "validation"
+
+    @cached_property
+    def val_levels(self) -> Floats:
+        """The levels of the windows of `val`."""
+        return windows(self.val).level
+
+    @cached_property
+    def train_levels(self) -> Floats:
+        """The levels of the windows of `train`."""
+        assert self.train is not None
+        return windows(self.train).level
 
 
 def aligned(history: History, metric: Metric) -> Aligned | None:

@@ -1,6 +1,6 @@
 """What a pair of curves shows, in numbers: level, rise, gap, trend, noise, each in the metric's own unit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,9 +118,11 @@ def features_of(
         pure: whether the training loss is known to be the data loss alone.
     """
     steps = runs[0].steps
-    val = _side(steps, [run.val for run in runs])
+    val = _side(steps, [run.val for run in runs], lambda: [run.val_levels for run in runs])
     trains = [run.train for run in runs if run.train is not None]
-    train = _side(steps, trains) if len(trains) == len(runs) else None
+    train = None
+    if len(trains) == len(runs):
+        train = _side(steps, trains, lambda: [run.train_levels for run in runs])
     start = val.first if null is None else null
     if delta is None:
         learned = start - val.lowest
@@ -150,7 +152,7 @@ def features_of(
     )
 
 
-def _side(steps: Floats, curves: Sequence[Floats]) -> Side:
+def _side(steps: Floats, curves: Sequence[Floats], levels: Callable[[], Sequence[Floats]]) -> Side:
     mean = curves[0] if len(curves) == 1 else np.mean(curves, axis=0)
     seen, wide = windows(mean), windows(mean, WIDE)
     by_step = np.interp(seen.middle, np.arange(len(steps)), steps)
@@ -158,7 +160,7 @@ def _side(steps: Floats, curves: Sequence[Floats]) -> Side:
     lowest, found = seen.lowest, None
     size = seen.rise
     if len(curves) >= 3:
-        risen = rise(np.arange(len(seen.level)), np.stack([windows(curve).level for curve in curves]))
+        risen = rise(np.arange(len(seen.level)), np.stack(levels()))
         found, size = risen.size, risen.size.mean
     part = steps[-1] - STILL_FALLING.value * (steps[-1] - steps[0])
     return Side(
