@@ -22,6 +22,24 @@ def gated() -> nn.Module:
     return Gated(nn.Flatten(), nn.Linear(64, 10))
 
 
+class Counted(nn.Sequential):
+    """Writes down each training pass; once a trial is stored in ./run, waits until the file ./go appears."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            while any(Path("run/parts").glob("[!.]*")) and not Path("go").exists():
+                time.sleep(0.01)
+            with Path("passes").open("a") as file:
+                file.write("x")
+        return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def counted() -> nn.Module:
+    return Counted(
+        nn.Flatten(), nn.Linear(64, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10)
+    )
+
+
 def no_module() -> dict[str, int]:
     return {}
 

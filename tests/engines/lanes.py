@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ridgeline.data import Data
 from ridgeline.data._examples import ArrayExamples
-from ridgeline.lanes import Outcome, Program, Training
-from ridgeline.lanes._pack import Pack, train_pack
+from ridgeline.lanes import Outcome, Pack, Program, Training, train_pack
 from ridgeline.lanes._solo import _Trial, batches
 from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Orthogonal, Penalty
 from ridgeline.select import Mode, Rule, default_selection
@@ -21,6 +20,9 @@ SGD = {"optimizer": "sgd", "lr": 0.1}
 NESTEROV = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}
 ADAM = {"optimizer": "adam", "lr": 0.01}
 ADAMW = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.95)}
+# With a smaller eps a gradient of rounding alone, as before a normalization, becomes a step of full length.
+RMSPROP = {"optimizer": "rmsprop", "lr": 0.01, "alpha": 0.9, "eps": 1e-4}
+RMSPROP_MOMENTUM = {"optimizer": "rmsprop", "lr": 0.005, "momentum": 0.8, "eps": 1e-4}
 PENALTIES: dict[str, tuple[Penalty, Mode]] = {
     "L2-loss": (L2(0.05), "loss"),
     "L1-loss": (L1(0.01), "loss"),

@@ -11,13 +11,25 @@ from ridgeline.lanes import Outcome, Program
 from ridgeline.lanes._updates import Rule, rule_for
 from ridgeline.penalties import L1, L2
 from ridgeline.select import Rule as PenaltyRule
-from tests.engines.lanes import ADAM, IMAGES, NESTEROV, SGD, Residual, family, layered, packed, rule
+from tests.engines.lanes import (
+    ADAM,
+    IMAGES,
+    NESTEROV,
+    RMSPROP_MOMENTUM,
+    SGD,
+    Residual,
+    family,
+    layered,
+    packed,
+    rule,
+)
 from tests.engines.worlds import classes, named, numbers, own, same
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
     "mlp-adam-grouped": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "grouped"),
     "mlp-adam-broadcast": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "broadcast"),
     "mlp-nesterov": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), NESTEROV, "broadcast"),
+    "mlp-rmsprop": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), RMSPROP_MOMENTUM, "broadcast"),
     "linear-sgd": (numbers(), named("linear"), {**SGD, "lr": 0.02, "batch_size": 1}, "broadcast"),
     "layered-adam": (IMAGES, own(layered), ADAM, "grouped"),
     "residual-sgd": (IMAGES, own(Residual), SGD, "broadcast"),
@@ -105,6 +117,7 @@ def test_the_rule_follows_from_how_many_settings_there_are() -> None:
     assert rule_for([p.training for p in many[:2]]) == "broadcast"
     assert rule_for([many[0].training]) == "grouped"
     assert rule_for([p.training for p in trials("mlp-nesterov", 64)[0]]) == "broadcast"
+    assert rule_for([p.training for p in trials("mlp-rmsprop", 64)[0]]) == "broadcast"
 
 
 def test_both_rules_are_adam() -> None:

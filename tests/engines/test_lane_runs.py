@@ -16,6 +16,7 @@ from tests.engines.lanes import (
     ADAM,
     IMAGES,
     NESTEROV,
+    RMSPROP_MOMENTUM,
     SGD,
     Attention,
     Residual,
@@ -45,7 +46,9 @@ def reversed_batches(each: Program, steps: int) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize("settings", [SGD, NESTEROV, ADAM], ids=["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize(
+    "settings", [SGD, NESTEROV, ADAM, RMSPROP_MOMENTUM], ids=["sgd", "nesterov", "adam", "rmsprop"]
+)
 @pytest.mark.parametrize("name", ["mlp", "cnn", "residual", "attention"])
 def test_a_run_stays_as_near_to_solo_as_solo_to_itself(
     name: str, settings: dict[str, Any], wide: bool

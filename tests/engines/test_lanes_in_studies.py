@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ridgeline import RidgelineError, Study
 from ridgeline.report import Results
 from ridgeline.study._packs import units_of
-from ridgeline.study._plan import Plan, ProgramPlan, lanes_that_fit
+from ridgeline.study._plan import Plan, ProgramPlan
 
 HERE = "tests.engines.test_lanes_in_studies"
 BASE: dict[str, Any] = {
@@ -136,8 +136,11 @@ def test_without_lanes_the_plan_is_solo_and_says_why() -> None:
     assert "no lanes: it fails under torch.func.vmap" in plan.reason
     (single,) = study(vary=None, seeds=1).plan(engine="lanes").programs
     assert (single.engine, single.reason) == ("solo", "a single trial has nothing to share")
-    assert study().plan().engine == "solo"
-    assert study().plan().programs == ()
+    little = study().plan()
+    assert (little.engine, little.programs[0].engine) == ("solo", "solo")
+    assert little.programs[0].reason == (
+        "too little work to find out whether packs are faster; every layer has a native lane layer"
+    )
 
 
 @pytest.mark.parametrize(("lanes", "processes"), [(512, 1), (512, 2), (5, 1), (2, 4), (3, 2)])
@@ -155,11 +158,6 @@ def test_every_trial_is_in_exactly_one_unit(lanes: int, processes: int) -> None:
     assert len(packs) >= min(processes, 7)
     assert all(len(u.trials) == 1 for u in units if u.engine == "solo")
     assert [u.trials[0] for u in units_of(trials, Plan("solo", "cpu", 1, 1, ""))] == trials
-
-
-def test_how_many_lanes_fit_follows_from_memory() -> None:
-    assert lanes_that_fit(1_000, 64) > lanes_that_fit(10_000_000, 64) >= 2
-    assert lanes_that_fit(10**9, 64) == 2
 
 
 def test_a_stored_plan_with_packs_is_the_plan() -> None:
@@ -181,6 +179,7 @@ class Killing:
     done = 0
     def start(self, *counts): pass
     def steps(self, count): pass
+    def say(self, sentence): pass
     def trial_done(self):
         self.done += 1
         if self.done == 4:

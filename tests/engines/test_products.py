@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ridgeline.errors import RidgelineError
-from ridgeline.lanes import _products, faster_products, largest_product, products
+from ridgeline.lanes import _products, faster_products, largest_product, products, train
+from ridgeline.penalties import L2
 from ridgeline.study import Study
-from tests.engines.worlds import rows
+from tests.engines.lanes import family, packed
+from tests.engines.worlds import CPU, classes, named, penalty, rows, same
 
 HERE = torch.backends.mkldnn.is_available()
 pytestmark = pytest.mark.skipif(not HERE, reason="this build of torch has no oneDNN")
@@ -152,3 +154,20 @@ def test_a_run_obeys_its_plan(kind: str, tmp_path: Path, counted: list[tuple[int
     study.run(tmp_path, engine="solo")
     assert bool(counted) == (kind == "onednn")
     assert pl.read_parquet_metadata(tmp_path / "trials.parquet")["products"] == kind
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_lanes_take_large_products_as_solo_does(dropout: float, counted: list[tuple[int, ...]]) -> None:
+    """Bit for bit what lanes of another pack get, and solo's course."""
+    build = named("mlp", hidden=[256, 128], dropout=dropout)
+    data = classes(n_train=256, n_inputs=128)
+    rules = [penalty(L2, strength) for strength in (0.0, 0.1, 0.0)]
+    programs = family(data, build, rules, (0, 1, 2), optimizer="adam", lr=1e-3, batch_size=128, steps=6)
+    with products("onednn"):
+        three = packed(programs)
+        assert counted.count((128, 256)) >= 18  # of each lane at each step
+        two = packed(programs[1:])
+        alone = [train(each, CPU) for each in programs]
+    assert all(same(ours, others) for ours, others in zip(three[1:], two, strict=True))
+    for ours, solo in zip(three, alone, strict=True):
+        assert ours.curves["val_loss"] == pytest.approx(solo.curves["val_loss"], rel=1e-4)

@@ -89,6 +89,7 @@ OPTIMIZERS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "momentum": 0.9},
     {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
     {"optimizer": "adam", "lr": 0.01, "betas": (0.8, 0.95)},
+    {"optimizer": "rmsprop", "lr": 0.01, "alpha": 0.9, "eps": 1e-6, "momentum": 0.5},
 ]
 
 
@@ -98,9 +99,8 @@ def by_hand(
     """An ordinary torch loop with weight_decay by kind of parameter."""
     model = program(data).build(Clock(0), data)
     options = {"lr": 0.1, **settings}
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[
-        options.pop("optimizer")
-    ]
+    kinds = [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop]
+    kind = {each.__name__.lower(): each for each in kinds}[options.pop("optimizer")]
     groups = [
         {"params": [p for n, p in model.named_parameters() if n.endswith(leaf)], "weight_decay": amount}
         for leaf, amount in decay.items()

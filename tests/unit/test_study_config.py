@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ridgeline import RidgelineError, Study
+from ridgeline.study._programs import load_data, training_of
 from tests.unit.study_specs import spec, study
 
 
@@ -111,12 +112,27 @@ def test_epochs_and_steps_exclude_each_other_and_one_is_needed() -> None:
         {"optimizer": "adam", "momentum": 0.9},
         {"optimizer": "sgd", "betas": [0.9, 0.99]},
         {"optimizer": "sgd", "nesterov": True},
+        {"optimizer": "rmsprop", "nesterov": True, "momentum": 0.9},
+        {"optimizer": "rmsprop", "betas": [0.9, 0.99]},
+        {"optimizer": "adam", "alpha": 0.9},
+        {"optimizer": "sgd", "eps": 1e-6},
         {"schedule": {"name": "cosine", "every": 10}},
         {"schedule": "step"},
     ],
 )
 def test_a_setting_without_effect_is_refused(without_effect: dict[str, Any]) -> None:
     assert refusal(spec("train", **without_effect)).startswith("train")
+
+
+def test_rmsprop_and_its_settings_reach_the_engines() -> None:
+    def settings(**train: Any) -> tuple[object, ...]:
+        (trial, *_) = study("train", optimizer="rmsprop", **train).trials()
+        data = load_data(trial.sections["data"], 0, None)
+        t = training_of(trial.config, data)
+        return t.optimizer, t.alpha, t.eps, t.momentum
+
+    assert settings() == ("rmsprop", 0.99, 1e-8, 0.0)
+    assert settings(alpha=0.9, eps=1e-5, momentum=0.5) == ("rmsprop", 0.9, 1e-5, 0.5)
 
 
 def test_a_schedule_is_a_name_or_a_mapping() -> None:

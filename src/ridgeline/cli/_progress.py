@@ -48,3 +48,7 @@ class Bar:
         if self._task is not None:
             self._done += 1
             self._progress.update(self._task, done=self._done)
+
+    def say(self, sentence: str) -> None:
+        """A sentence above the bar."""
+        self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,6 @@ from ridgeline.cli._main import app
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.recipes import PROFILES, RECIPES, Profile, Recipe
 from ridgeline.store import read_json
-from ridgeline.study import Study
 
 
 @app.command()
@@ -61,13 +60,6 @@ def check_profile(profile: str) -> Profile:
     if profile not in PROFILES:
         raise RidgelineError(f"--profile is {profile!r}; {nearest(profile, PROFILES)}")
     return profile
-
-
-def estimate(study: Study, device: str, data_dir: Path | None) -> str:
-    """How long a study will take here, from a few steps of each of its arms."""
-    seconds = study.estimate(device=device, data_dir=data_dir)
-    shown = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-    return f"{len(study.trials())} trials, about {shown} here if all are trained."
 
 
 def show_claims(console: Console, run: Path) -> None:

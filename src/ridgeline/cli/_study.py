@@ -8,12 +8,13 @@ from rich.console import Console
 
 from ridgeline.cli._main import app
 from ridgeline.cli._named import settings_of
+from ridgeline.cli._planned import show_plan, time_of
 from ridgeline.cli._progress import Bar
-from ridgeline.cli._recipes import check_profile, estimate, show_claims
+from ridgeline.cli._recipes import check_profile, show_claims
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.recipes import RECIPES, write_claims
 from ridgeline.report import Results, terminal_table
-from ridgeline.study import Study, load_study
+from ridgeline.study import Plan, Study, load_study
 
 Spec = Annotated[str, typer.Argument(help="A study's YAML file, or a recipe's name.")]
 Changes = Annotated[
@@ -45,17 +46,20 @@ def run(
     """Train what is not done yet, write the report, print table and answer."""
     study = _study(spec, changes, seeds, profile)
     if dry_run:
-        _show_plan(study, engine, device, data_dir)
+        show_plan(study, engine, device, data_dir)
         return
     console = Console()
     folder = out or Path("runs") / study.name
-    if profile == "full":
-        console.print(
-            f"{study.name}, full: {estimate(study, device, data_dir)}", markup=False, highlight=False
-        )
+
+    def say_time(plan: Plan) -> None:
+        if profile == "full":
+            console.print(time_of(study, plan), markup=False, highlight=False)
+
     with Bar(console) as bar:
         watcher = _Count(bar)
-        results = study.run(folder, engine=engine, device=device, data_dir=data_dir, progress=watcher)
+        results = study.run(
+            folder, engine=engine, device=device, data_dir=data_dir, progress=watcher, on_plan=say_time
+        )
     fresh = watcher.trained == 0 and results.reported
     if fresh:
         console.print(f"All {watcher.trials} trials were done already; nothing was trained.")
@@ -87,7 +91,7 @@ def plan(
     profile: ProfileOption = None,
 ) -> None:
     """Check a study and show how it would run; the same as run --dry-run."""
-    _show_plan(_study(spec, changes, seeds, profile), engine, device, data_dir)
+    show_plan(_study(spec, changes, seeds, profile), engine, device, data_dir)
 
 
 @app.command()
@@ -120,6 +124,9 @@ class _Count:
         self.trained += 1
         self.bar.trial_done()
 
+    def say(self, sentence: str) -> None:
+        self.bar.say(sentence)
+
 
 def _study(spec: str, changes: list[str] | None, seeds: int | None, profile: str | None) -> Study:
     if spec in RECIPES:
@@ -136,25 +143,6 @@ def _study(spec: str, changes: list[str] | None, seeds: int | None, profile: str
     if seeds is not None:
         settings["seeds"] = seeds
     return study.with_changes(settings) if settings else study
-
-
-def _show_plan(study: Study, engine: str, device: str, data_dir: Path | None) -> None:
-    chosen = study.plan(engine=engine, device=device, data_dir=data_dir)
-    trials = study.trials()
-    typer.echo(f"{study.name}: {len(trials)} trials, {len({t.arm for t in trials})} arms")
-    for arm in dict.fromkeys(trial.arm for trial in trials):
-        typer.echo(f"  {arm}")
-    typer.echo(
-        f"engine {chosen.engine} on {chosen.device}, {chosen.processes} process(es) of {chosen.threads} "
-        f"thread(s): {chosen.reason}"
-    )
-    for program in chosen.programs:
-        shown = (
-            program.arms[0]
-            if len(program.arms) == 1
-            else f"{program.arms[0]} and {len(program.arms) - 1} more arms"
-        )
-        typer.echo(f"  {shown}: {program.engine}, {program.reason}")
 
 
 def _say_answer(console: Console, results: Results) -> None:

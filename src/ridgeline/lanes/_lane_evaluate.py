@@ -10,7 +10,7 @@ from torch import Tensor
 from ridgeline.lanes._evaluate import Evaluation, piece_size
 from ridgeline.lanes._feed import LaneSet
 from ridgeline.lanes._lane_loss import corrects, losses_by_example
-from ridgeline.lanes._layers import Layer, Pass
+from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._stack import Layout
 

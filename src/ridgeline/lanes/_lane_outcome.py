@@ -1,44 +1,65 @@
-"""The outcome of one lane, as solo writes it."""
+"""The outcomes of the lanes that leave a pack, as solo writes them."""
 
-from torch import Tensor, nn
+from collections.abc import Iterator, Sequence
 
-from ridgeline.lanes._evaluate import Evaluation
+import torch
+from torch import nn
+
 from ridgeline.lanes._lane import Lane
+from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes
 from ridgeline.lanes._optimizer import build_optimizer
 from ridgeline.lanes._outcome import Outcome
+from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._solo import Program
+from ridgeline.lanes._stacking import Stacking
 from ridgeline.regularizer import regularize
 
 
-def outcome_of(
-    lane: Lane,
-    step: int,
-    seconds: float,
-    last: dict[str, Evaluation],
-    best: dict[str, Evaluation],
-    weights: dict[str, Tensor],
-    kept: dict[str, Tensor],
-    template: nn.Module,
-) -> Outcome:
-    """One lane's outcome.
+def outcomes_of(
+    state: Stacking, lanes: Sequence[Lane], gone: Sequence[int], step: int, loss: LossName, seconds: float
+) -> Iterator[tuple[int, Outcome]]:
+    """The place and the outcome of each lane that leaves, but for pads.
 
     Args:
-        seconds: its share of the pack's time.
-        weights, kept: its state_dict after the last update, and that of the best step.
-        template: a model of the same shape, into which `kept` is loaded for the audit.
+        gone: their numbers among the lanes.
+        seconds: a lane's share of the pack's time.
     """
-    template.load_state_dict(kept)
-    return Outcome(
-        status="diverged" if lane.diverged else "done",
-        steps=step,
-        seconds=seconds,
-        best_step=None if lane.diverged else lane.best_step,
-        curves=lane.history.columns,
-        last={} if lane.diverged else last,
-        best={} if lane.diverged else best,
-        weights=weights,
-        audit=audit_rows(template, lane.program),
-    )
+    real = [i for i in gone if lanes[i].place is not None]
+    if not real:
+        return
+    last = _whole(state, real, loss, best=False)
+    late = [i for i in real if not lanes[i].diverged and lanes[i].best_step != step]
+    best = _whole(state, late, loss, best=True) if late else {}
+    for i in real:
+        lane = lanes[i]
+        assert lane.place is not None
+        found = {name: each.lane(real.index(i)) for name, each in last.items()}
+        kept = {name: each.lane(late.index(i)) for name, each in best.items()} if i in late else found
+        state.template.load_state_dict(state.state_dict(i, best=i in late))
+        yield (
+            lane.place,
+            Outcome(
+                status="diverged" if lane.diverged else "done",
+                steps=step,
+                seconds=seconds,
+                best_step=None if lane.diverged else lane.best_step,
+                curves=lane.history.columns,
+                last={} if lane.diverged else found,
+                best={} if lane.diverged else kept,
+                weights=state.state_dict(i, best=False),
+                audit=audit_rows(state.template, lane.program),
+            ),
+        )
+
+
+def _whole(state: Stacking, places: list[int], loss: LossName, best: bool) -> dict[str, LaneEvaluations]:
+    """The whole sets, over the last or the best weights of these lanes; one lane gets company."""
+    index = torch.tensor(places if len(places) > 1 else places * 2)
+    tensors = state.tensors_of(index, best)
+    return {
+        name: evaluate_lanes(state.layer, tensors, View(each.of(index)), loss, len(index))
+        for name, each in state.sets.items()
+    }
 
 
 def audit_rows(model: nn.Module, program: Program) -> list[dict[str, object]]:

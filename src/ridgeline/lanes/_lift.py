@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ridgeline.lanes import _layers as layers
-from ridgeline.lanes._layers import Layer, Pass
+from ridgeline.lanes import _normal_layers as normal
+from ridgeline.lanes._linear import linear
 from ridgeline.lanes._masks import LaneDropout
+from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.noise import Dropout
 
 
@@ -82,7 +84,7 @@ def _lifted(
     if isinstance(module, nn.Flatten) and kind is nn.Flatten and module.start_dim != 0:
         return layers.flatten(module.start_dim, module.end_dim)
     if isinstance(module, nn.Linear) and kind is nn.Linear:
-        return layers.linear(own["weight"], own.get("bias"))
+        return linear(own["weight"], own.get("bias"))
     if kind in _CONVOLUTIONS:
         return layers.convolution(module, own["weight"], own.get("bias"))
     if kind in _EXAMPLE_BY_EXAMPLE:
@@ -90,17 +92,17 @@ def _lifted(
     if isinstance(module, nn.LayerNorm) and kind is nn.LayerNorm:
         shape, eps = list(module.normalized_shape), module.eps
         inner = layers.folded(lambda x: F.layer_norm(x, shape, eps=eps))
-        return layers.scaled(
+        return normal.scaled(
             inner, own.get("weight"), own.get("bias"), lambda x: [1] * (x.ndim - 2 - len(shape)) + shape
         )
     if isinstance(module, nn.GroupNorm) and kind is nn.GroupNorm:
         groups, epsilon = module.num_groups, module.eps
         inner = layers.folded(lambda x: F.group_norm(x, groups, eps=epsilon))
-        return layers.scaled(
+        return normal.scaled(
             inner, own.get("weight"), own.get("bias"), lambda x: [x.shape[2]] + [1] * (x.ndim - 3)
         )
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and kind in _BATCH_NORMS:
-        return layers.batch_norm(module, own)
+        return normal.batch_norm(module, own)
     if isinstance(module, nn.Embedding) and kind is nn.Embedding and _plain(module):
         return layers.embedding(own["weight"])
     raise NotNativeError(f"{path} is of type {kind.__name__}")

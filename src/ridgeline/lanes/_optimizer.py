@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from ridgeline.lanes._settings import Schedule, Training
 
@@ -13,10 +13,14 @@ from ridgeline.lanes._settings import Schedule, Training
 def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
     """The optimizer over all trainable parameters of the model.
 
-    Fused kernels exist for Adam, AdamW and SGD on the CPU and on CUDA, for floating parameters.
+    Fused kernels exist for Adam, AdamW and SGD on the CPU and on CUDA, for floating parameters; none for RMSprop.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    common: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay, "fused": True}
+    common: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
+    if training.optimizer == "rmsprop":
+        own = {"alpha": training.alpha, "eps": training.eps, "momentum": training.momentum}
+        return RMSprop(parameters, **{**common, **own})
+    common["fused"] = True
     if training.optimizer == "sgd":
         return SGD(parameters, momentum=training.momentum, nesterov=training.nesterov, **common)
     kind = Adam if training.optimizer == "adam" else AdamW

@@ -1,84 +1,157 @@
-"""How fast a trial trains here, alone or in a pack: a few updates and one evaluation, measured."""
+"""How fast a trial trains here, alone or in a pack: a few updates and one small evaluation, measured."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 import torch
 
+from ridgeline.data import Examples
 from ridgeline.lanes._history import curve_sets
-from ridgeline.lanes._lane_evaluate import evaluate_lanes
+from ridgeline.lanes._lane_evaluate import View
 from ridgeline.lanes._pack import Pack
+from ridgeline.lanes._precision import arithmetic
 from ridgeline.lanes._settings import Training
-from ridgeline.lanes._solo import Program, _Trial, batches
+from ridgeline.lanes._solo import Probed, Program, batches
 from ridgeline.lanes._updates import Rule
 
-_WARM_UP, _STEPS = 3, 8
-# An evaluation that takes longer is as dear in a pack as alone: its products are large.
-_LONG_S = 1.0
+# Updates that are timed at the most, after the first, which pays for what is set up once.
+_MOST = 10
+# Examples of each set that are evaluated, at the least and at the most.
+_FEW_EXAMPLES, _MOST_EXAMPLES = 32, 1_000
 
 
-def seconds_of(program: Program, device: torch.device) -> float:
-    """Seconds that one trial would take: its updates, its curve's evaluations, and its whole sets at the end.
+@dataclass(frozen=True)
+class Pace:
+    """What a trial, or a whole pack, takes, in seconds.
 
-    Whole sets are reckoned by their number of examples.
+    Attributes:
+        start: to be built.
+        step: an update.
+        point: an evaluation of the curve's sets.
+        whole: an evaluation of the whole sets.
     """
-    training = program.training
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        trial = _Trial(program, device)
+
+    start: float
+    step: float
+    point: float
+    whole: float
+
+    def seconds(self, training: Training) -> float:
+        """All of it: its updates, its curve's points, and the whole sets at the last and the best step.
+
+        Example:
+            >>> from ridgeline.lanes import Training
+            >>> training = Training("sgd", 0.1, 32, steps=10, loss="mse", evaluate_every=5)
+            >>> Pace(start=100.0, step=1.0, point=10.0, whole=0.0).seconds(training)
+            140.0
+        """
+        points = 1 + sum(training.evaluates(step) for step in range(1, training.steps + 1))
+        return self.start + training.steps * self.step + points * self.point + 2 * self.whole
+
+
+def pace_of(probed: Probed, device: torch.device, within: float = math.inf) -> Pace:
+    """Of a trial that was built already; it is trained a little.
+
+    Args:
+        within: seconds that measuring should take, if two updates take no longer.
+    """
+    trial = probed.trial
+    program, sets = trial.program, trial.sets
+    with _apart(program.training, device):
         trial.model.train()
-        sets = curve_sets(trial.sets, training)
-        count = min(_STEPS, training.steps)
-        order = list(batches(len(trial.train_set), training.batch_size, program.seed, _WARM_UP + count))
-        for index in order[:_WARM_UP]:
-            trial.update(index)
-        began = _now(device)
-        for index in order[_WARM_UP:]:
-            trial.update(index)
-        a_step = (_now(device) - began) / count
-        began = _now(device)
-        trial.record(sets, None)
-        an_evaluation = _now(device) - began
-    evaluated = sum(len(examples) for examples in {**sets, **trial.moving_sets()}.values())
-    whole = sum(len(examples) for examples in trial.sets.values()) / evaluated
-    return _in_all(training, a_step, an_evaluation, whole)
+        order = batches(len(trial.train_set), program.training.batch_size, program.seed, 1 + _MOST)
+        step = _of_updates(lambda: trial.update(next(order)), device, within / 2)
+        curve = curve_sets(sets, program.training)
+        most = examples_within(step, program.training.batch_size, within / 2)
+        some = {name: _head(each, most) for name, each in curve.items()}
+        moving = sum(len(each) for each in trial.moving_sets().values())
+        seconds = _timed(lambda: trial.record(some, None), device)
+    every = [sum(len(e) for e in each.values()) for each in (some, curve, sets)]
+    return _by_examples(probed.seconds, step, seconds, every, moving)
 
 
-def seconds_of_pack(programs: Sequence[Program], device: torch.device, rule: Rule) -> float:
-    """Seconds that a pack of these trials would take, reckoned in the same way."""
+def pace_of_pack(
+    programs: Sequence[Program], device: torch.device, rule: Rule, within: float = math.inf
+) -> Pace:
+    """Of a pack of these trials, in the same way."""
     training = programs[0].training
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with _apart(training, device):
+        began = _now(device)
         pack = Pack(programs, device, rule)
-        for _ in range(_WARM_UP):
-            pack.update()
-        began, count = _now(device), min(_STEPS, training.steps)
-        for _ in range(count):
-            pack.update()
-        a_step = (_now(device) - began) / count
-        an_evaluation = _evaluation_of(pack, device)
-    evaluated = sum(len(view) for view in {**pack.views, **pack.moving_views()}.values())
-    whole = sum(each.size for each in pack.state.sets.values()) / evaluated
-    return _in_all(training, a_step, an_evaluation, whole)
+        start = _now(device) - began
+        step = _of_updates(pack.update, device, within / 2)
+        curve = pack.views
+        most = examples_within(step, training.batch_size, within / 2)
+        pack.views = {name: View(view.examples.cut(0, most)) for name, view in curve.items()}
+        moving = sum(len(view) for view in pack.moving_views().values())
+        seconds = _timed(lambda: pack.record(None), device)
+        whole = sum(each.size for each in pack.state.sets.values())
+    every = [*(sum(len(v) for v in views.values()) for views in (pack.views, curve)), whole]
+    return _by_examples(start, step, seconds, every, moving)
 
 
-def _evaluation_of(pack: Pack, device: torch.device) -> float:
-    """Seconds of one evaluation of all lanes; reckoned from two of them where it would take long."""
-    few, state = 2, pack.state
-    weights = {name: w[:few] for name, w in state.tensors().items()}
+def examples_within(step: float, batch_size: int, seconds: float) -> int:
+    """How many examples of each set to evaluate, where an update of so many takes so long.
+
+    Example:
+        >>> examples_within(0.1, 100, 1.0), examples_within(10.0, 10, 1.0), examples_within(0.001, 100, 1.0)
+        (1000, 32, 1000)
+    """
+    an_example = max(step / batch_size, 1e-9)  # an evaluation takes a third of it, and there are some sets
+    return int(max(_FEW_EXAMPLES, min(_MOST_EXAMPLES, seconds / an_example)))
+
+
+def updates_within(first: float, seconds: float) -> int:
+    """How many more updates to time, where one took `first` seconds.
+
+    Example:
+        >>> updates_within(0.001, 1.0), updates_within(0.25, 1.0), updates_within(5.0, 1.0)
+        (9, 2, 0)
+    """
+    return int(max(0, min(_MOST - 1, seconds / max(first, 1e-9) - 2)))
+
+
+def _of_updates(update: Callable[[], Any], device: torch.device, within: float) -> float:
+    """The median of a few, the first left out."""
+    _timed(update, device)
+    first = _timed(update, device)
+    return median([first, *(_timed(update, device) for _ in range(updates_within(first, within)))])
+
+
+def _by_examples(start: float, step: float, seconds: float, counts: Sequence[int], moving: int) -> Pace:
+    """Evaluations reckoned by their number of examples.
+
+    Args:
+        seconds: that an evaluation of some examples took.
+        counts: of those, of the curve's sets, of the whole sets.
+        moving: examples of the sets that change, which were evaluated too.
+    """
+    some, curve, whole = counts
+    an_example = seconds / max(some + moving, 1)
+    return Pace(start, step, an_example * (curve + moving), an_example * whole)
+
+
+def _head(examples: Examples, most: int) -> Examples:
+    return examples if len(examples) <= most else examples.subset(torch.arange(most))
+
+
+@contextmanager
+def _apart(training: Training, device: torch.device) -> Iterator[None]:
+    """The trial's own arithmetic; whoever draws at random afterwards draws as if nothing had been measured."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), arithmetic(training.precision, device):
+        yield
+
+
+def _timed(call: Callable[[], Any], device: torch.device) -> float:
     began = _now(device)
-    for view in {**pack.views, **pack.moving_views()}.values():
-        evaluate_lanes(state.layer, weights, view, pack.training.loss, few)
-    reckoned = (_now(device) - began) * len(pack.lanes) / few
-    if reckoned > _LONG_S:
-        return reckoned
-    began = _now(device)
-    pack.record(None)
+    call()
     return _now(device) - began
-
-
-def _in_all(training: Training, a_step: float, an_evaluation: float, whole: float) -> float:
-    """Updates, the curve's points, and the whole sets at the last and the best step."""
-    points = 1 + sum(training.evaluates(step) for step in range(1, training.steps + 1))
-    return training.steps * a_step + (points + 2 * whole) * an_evaluation
 
 
 def _now(device: torch.device) -> float:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from torch import Tensor
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._feed import Orders
 from ridgeline.lanes._lane import Lane
-from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes, weight_facts
+from ridgeline.lanes._lane_evaluate import View, evaluate_lanes, weight_facts
 from ridgeline.lanes._lane_loss import batch_losses, corrects, smoothing_of
-from ridgeline.lanes._lane_outcome import outcome_of
+from ridgeline.lanes._lane_outcome import outcomes_of
 from ridgeline.lanes._optimizer import learning_rate_factor
 from ridgeline.lanes._outcome import Outcome
 from ridgeline.lanes._running import LaneRunning
@@ -22,37 +22,16 @@ from ridgeline.lanes._stacking import Stacking, stack
 from ridgeline.lanes._updates import Rule
 
 
-def train_pack(
-    programs: Sequence[Program],
-    device: torch.device,
-    on_steps: Callable[[int], None] = lambda steps: None,
-    rule: Rule | None = None,
-) -> list[Outcome]:
-    """Train trials that share a program together; the outcomes in their order, each as solo gives it.
-
-    Args:
-        on_steps: called after each evaluation with the number of updates since the one before, of all lanes.
-        rule: of the optimizer, where the plan has fixed it; else by how many lanes differ in their settings.
-
-    Raises:
-        NotStackableError: where the programs cannot share one.
-    """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        pack = Pack(programs, device, rule)
-        pack.run(on_steps)
-        return [pack.outcomes[place] for place in range(len(programs))]
-
-
 class Pack:
     """The state of a pack while it trains.
 
     Attributes:
         lanes: those that still train, in the order of axis 0.
-        outcomes: of those that have left, by their place.
+        spent: seconds a lane that it trained before it was resumed.
     """
 
     def __init__(self, programs: Sequence[Program], device: torch.device, rule: Rule | None = None) -> None:
-        self.began, self.device, self.step = time.perf_counter(), device, 0
+        self.began, self.spent, self.device, self.step = time.perf_counter(), 0.0, device, 0
         self.size = len(programs)
         made = stack(programs, device, rule)
         self.state: Stacking = made
@@ -60,7 +39,6 @@ class Pack:
         if self.size == 1:  # one lane alone rounds otherwise: it gets company
             self.lanes[1].place = None
         self.training = programs[0].training
-        self.outcomes: dict[int, Outcome] = {}
         self.running = LaneRunning()
         self._settle()
 
@@ -81,18 +59,32 @@ class Pack:
             if origin not in ("epoch", "batch"):
                 self.views[name] = View(sets[origin].cut(start, stop))
 
-    def run(self, on_steps: Callable[[int], None]) -> None:
-        """Train until every lane has left."""
-        self.record(None)
-        reported = 0
+    @property
+    def seconds(self) -> float:
+        """A lane's share of the time so far."""
+        return self.spent + (time.perf_counter() - self.began) / self.size
+
+    def run(
+        self, on_steps: Callable[[int], None], after_update: Callable[["Pack"], None]
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Train until every lane has left; yields its place and outcome when one leaves.
+
+        Args:
+            on_steps: called after each evaluation with the number of updates since the one before, of all lanes.
+            after_update: called after each update, when lanes that leave with it have left.
+        """
+        if self.step == 0:
+            self.record(None)
+        reported = self.step
         while self.lanes and self.step < self.training.steps:
             batch = self.update()
             if self.training.evaluates(self.step):
                 self.record(batch)
                 on_steps((self.step - reported) * sum(lane.place is not None for lane in self.lanes))
                 reported = self.step
-                self.leave([i for i, lane in enumerate(self.lanes) if lane.leaves])
-        self.leave(list(range(len(self.lanes))))
+                yield from self.leave([i for i, lane in enumerate(self.lanes) if lane.leaves])
+            after_update(self)
+        yield from self.leave(list(range(len(self.lanes))))
 
     def rates(self, step: int) -> list[float]:
         """The learning rate of each lane for the update after `step` updates."""
@@ -160,13 +152,11 @@ class Pack:
                 found[name] = View(train, self.orders.cut(epoch, start, stop))
         return found
 
-    def leave(self, gone: list[int]) -> None:
-        """Evaluate these lanes whole, write their outcomes, and go on with the others."""
-        real = [i for i in gone if self.lanes[i].place is not None]
-        if real:
-            self.finish(real)
+    def leave(self, gone: list[int]) -> Iterator[tuple[int, Outcome]]:
+        """Evaluate these lanes whole, hand over their outcomes, and go on with the others."""
         if not gone:
             return
+        yield from outcomes_of(self.state, self.lanes, gone, self.step, self.training.loss, self.seconds)
         left = [i for i in range(len(self.lanes)) if i not in set(gone) and self.lanes[i].place is not None]
         if not left:
             self.lanes = []
@@ -178,36 +168,3 @@ class Pack:
         self.running.chosen(index)
         self.state.choose(index)
         self._settle()
-
-    def finish(self, places: list[int]) -> None:
-        """The outcomes of these lanes."""
-        seconds = (time.perf_counter() - self.began) / self.size
-        last = self.whole(places, best=False)
-        late = [i for i in places if not self.lanes[i].diverged and self.lanes[i].best_step != self.step]
-        best = self.whole(late, best=True) if late else {}
-        for i in places:
-            lane = self.lanes[i]
-            assert lane.place is not None
-            found = {name: each.lane(places.index(i)) for name, each in last.items()}
-            kept = {name: each.lane(late.index(i)) for name, each in best.items()} if i in late else found
-            self.outcomes[lane.place] = outcome_of(
-                lane,
-                self.step,
-                seconds,
-                found,
-                kept,
-                self.state.state_dict(i, best=False),
-                self.state.state_dict(i, best=i in late),
-                self.state.template,
-            )
-
-    def whole(self, places: list[int], best: bool) -> dict[str, LaneEvaluations]:
-        """The whole sets, over the last or the best weights of these lanes."""
-        index = torch.tensor(places if len(places) > 1 else places * 2)
-        tensors = self.state.tensors_of(index, best)
-        return {
-            name: evaluate_lanes(
-                self.state.layer, tensors, View(each.of(index)), self.training.loss, len(index)
-            )
-            for name, each in self.state.sets.items()
-        }

@@ -18,12 +18,25 @@ Products: TypeAlias = Literal["torch", "onednn"]
 _LARGE = 1 << 21
 # oneDNN must be this much faster to be chosen: measuring is noisy, and on Intel's processors they are alike.
 _CLEARLY = 1.25
+# What large products are taken by now.
+_ACTIVE: Products = "torch"
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b by oneDNN, in float32; x (m, k), weight (n, k), bias (n,)."""
     found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return found
+
+
+def by_lane(a: Tensor, b: Tensor, added: Tensor | None = None) -> list[Tensor] | None:
+    """a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN; None where torch is to take them at once.
+
+    oneDNN has no batched product that is as fast; what is large repays a call of its own.
+    """
+    if _ACTIVE != "onednn" or not is_large(a[0], b[0]):
+        return None
+    biases = [None] * len(a) if added is None else added.unbind()
+    return [linear(x, w.t(), bias) for x, w, bias in zip(a, b, biases, strict=True)]
 
 
 def is_large(a: Tensor, b: Tensor) -> bool:
@@ -60,6 +73,8 @@ def products(kind: Products) -> Iterator[None]:
         raise RidgelineError(
             "matrix products by oneDNN are asked for, which this build of torch lacks; choose another --out."
         )
+    global _ACTIVE
+    before, _ACTIVE = _ACTIVE, kind
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says once that a kernel is replaced, which is the purpose
@@ -69,6 +84,7 @@ def products(kind: Products) -> Iterator[None]:
         yield
     finally:
         library._destroy()
+        _ACTIVE = before
 
 
 def faster_products(largest: int) -> Products:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-OptimizerName: TypeAlias = Literal["adam", "adamw", "sgd"]
+OptimizerName: TypeAlias = Literal["adam", "adamw", "rmsprop", "sgd"]
 LossName: TypeAlias = Literal["cross_entropy", "mse", "half_mse"]
 ScheduleName: TypeAlias = Literal["constant", "cosine", "linear", "step"]
+PrecisionName: TypeAlias = Literal["float32", "bf16-matmul", "bf16", "tf32"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class Training:
         evaluate_at: the updates to evaluate after, in place of evaluate_every.
         train_examples: how many training examples the curve's train_loss is taken over, the first ones;
             at the last and the best step it is all.
+        alpha: how slowly RMSprop's mean of squared gradients fades.
         sets: further sets by name, each ("train" | "val" | "test" | "epoch" | "batch", start, stop);
             "epoch" is the training examples in the order of the running epoch, "batch" those of the last
             update, evaluated after it and always whole.
+        precision: of matrix products and convolutions, in updates and evaluations; weights stay float32.
     """
 
     optimizer: OptimizerName
@@ -55,6 +58,7 @@ class Training:
     momentum: float = 0.0
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
+    alpha: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
@@ -62,6 +66,7 @@ class Training:
     schedule: Schedule = field(default_factory=Schedule)
     early_stopping: EarlyStopping | None = None
     train_examples: int = 5_000
+    precision: PrecisionName = "float32"
     sets: dict[str, tuple[str, int | None, int | None]] = field(default_factory=dict)
 
     def evaluates(self, step: int) -> bool:

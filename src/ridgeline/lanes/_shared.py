@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes._layers import Layer, Pass
 from ridgeline.lanes._lift import NotNativeError, lift
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
+from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stacked import obstacle, signature
 from ridgeline.lanes._updates import setting
@@ -38,6 +39,10 @@ class Path:
     reason: str
 
 
+OWN_TERM = "a term of your own is written for one model"
+_NATIVE = Path("native", "every layer has a native lane layer")
+
+
 def sort_key(program: Program) -> tuple[object, ...]:
     """Lanes of equal settings stand side by side, and among them those with penalties of one kind."""
     rules = [(str(rule), rule.mode, rule.penalty and signature(rule.penalty)) for rule in program.rules]
@@ -51,34 +56,40 @@ def shared(program: Program) -> tuple[object, ...]:
     points = None if t.evaluate_at is None else tuple(sorted(t.evaluate_at))
     named = tuple(sorted(t.sets.items()))
     own = (t.optimizer, t.nesterov, t.batch_size, t.steps, t.loss, t.evaluate_every, points, t.train_examples)
-    return (*own, named, sets, program.data.task, program.metric)
+    return (*own, t.precision, named, sets, program.data.task, program.metric)
 
 
 def layer_of(model: nn.Module, made: Mapping[int, LaneDropout]) -> tuple[Path, Layer]:
     """The model for all lanes: natively where each of its layers is known, else under vmap."""
     try:
-        return Path("native", "every layer has a native lane layer"), lift(model, made)
+        return _NATIVE, lift(model, made)
     except NotNativeError as why:
         return Path("vmap", f"{why}, which runs under torch.func.vmap"), vmapped(model, made)
 
 
-def path_of(program: Program, device: torch.device) -> Path:
+def path_of(program: Program, device: torch.device, model: nn.Module) -> Path:
     """Whether a trial can be a lane, and how its model would run.
 
-    The model is built for this seed and the next; under vmap its outputs and gradients for two lanes are
+    Under vmap the model is built for this seed and the next, and its outputs and gradients for two lanes are
     compared with those of the two models alone.
+
+    Args:
+        model: that was built for the program.
     """
-    with torch.random.fork_rng(devices=[]):
-        models = [program.build(Clock(program.seed + k), program.data).to(device) for k in (0, 1)]
-    why = obstacle_to(program, models[0])
+    why = obstacle_to(program, model)
     if why:
         return Path("solo", why)
-    seeds = [program.seed, program.seed + 1]
-    sources = Sources(seeds, device)
-    made = {id(d): LaneDropout([d.p, d.p], d.site, sources) for d in dropouts(models[0])}
-    path, layer = layer_of(models[0], made)
-    if path.kind == "native":
-        return path
+    sources = Sources([program.seed, program.seed + 1], device)
+    with suppress(NotNativeError):
+        lift(model, _for_two(model, sources))
+        return _NATIVE
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # anew: a forward pass may leave in a module what cannot be copied
+        models = [program.build(Clock(program.seed + k), program.data).to(device) for k in (0, 1)]
+    path, layer = layer_of(models[0], _for_two(models[0], sources))
+    if program.training.precision == "bf16":
+        return Path("solo", f"{path.reason}, where autocast does not reach")
     x, _ = program.data.train.batch(torch.arange(min(4, len(program.data.train))))
     try:
         with torch.random.fork_rng(devices=[]):
@@ -88,12 +99,16 @@ def path_of(program: Program, device: torch.device) -> Path:
     return Path("solo", why) if why else path
 
 
+def _for_two(model: nn.Module, sources: Sources) -> dict[int, LaneDropout]:
+    return {id(d): LaneDropout([d.p, d.p], d.site, sources) for d in dropouts(model)}
+
+
 def obstacle_to(program: Program, model: nn.Module) -> str:
     """Why a trial cannot be a lane, however its model runs; "" where it can."""
     if any(not isinstance(each, ArrayExamples) for each in program.data.sets.values()):
         return "the examples are streamed from a Dataset"
     if program.own_terms:
-        return "a term of your own is written for one model"
+        return OWN_TERM
     if len({p.dtype for p in model.parameters()}) > 1:
         return "its parameters have several dtypes"
     with warnings.catch_warnings():

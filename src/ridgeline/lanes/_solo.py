@@ -16,6 +16,7 @@ from ridgeline.lanes._loss import batch_loss, correct
 from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
 from ridgeline.lanes._outcome import Outcome
 from ridgeline.lanes._own_term import OwnTerm, total
+from ridgeline.lanes._precision import arithmetic, check_precision, lowered
 from ridgeline.lanes._settings import EarlyStopping, Training
 from ridgeline.noise import Clock, permutation, stream_key
 from ridgeline.regularizer import Metric, Regularizer, regularize
@@ -71,21 +72,37 @@ def train(
         on_steps: called after each evaluation with the number of updates since the one before.
     """
     began = time.perf_counter()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), arithmetic(program.training.precision, device):
         trial = _Trial(program, device)
         trial.run(on_steps)
         return trial.outcome(time.perf_counter() - began)
 
 
-def probe(program: Program, device: torch.device) -> nn.Module:
-    """Build the model and push two examples through model, loss and penalty; returns the model.
+@dataclass(frozen=True)
+class Probed:
+    """A trial that was built and tried, and the seconds that building it took."""
+
+    trial: "_Trial"
+    seconds: float
+
+    @property
+    def model(self) -> nn.Module:
+        """Its model, with the weights that it begins with until something trains it."""
+        return self.trial.model
+
+
+def probe(program: Program, device: torch.device) -> Probed:
+    """Build the model and push two examples through model, loss and penalty.
 
     Raises:
         RidgelineError: when the model cannot process the data, or a rule does not fit the model.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), arithmetic(program.training.precision, device):
+        began = time.perf_counter()
         try:
             trial = _Trial(program, device)
+            seconds = time.perf_counter() - began
             if trial.regularizer is not None:
                 trial.regularizer.penalty()
         except RidgelineError:
@@ -102,7 +119,7 @@ def probe(program: Program, device: torch.device) -> nn.Module:
                 )
         x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
         try:
-            output = trial.model.eval()(x.to(device))
+            output = trial.callable.eval()(x.to(device))
         except Exception as error:  # a person's model may fail in any way
             raise RidgelineError(
                 f"the model cannot process a batch of shape {tuple(x.shape)} ({reason(error)}); check that it "
@@ -116,7 +133,7 @@ def probe(program: Program, device: torch.device) -> nn.Module:
                 f"the model returns {shape} for a batch of {len(x)}; the data need {expected}: one column "
                 f"a {'class' if classes else 'target'}."
             )
-        return trial.model
+        return Probed(trial, seconds)
 
 
 def _wider(output: Tensor, expected: tuple[int, int]) -> bool:
@@ -133,6 +150,8 @@ class _Trial:
         self.model = program.build(self.clock, program.data).to(device)
         if not any(p.requires_grad for p in self.model.parameters()):
             raise RidgelineError("the model has no trainable parameters; nothing can be trained.")
+        check_precision(program.training.precision, self.model, device)
+        self.callable = lowered(self.model, program.training.precision, device)
         self.sets: dict[str, Examples] = {n: e.to(device) for n, e in program.data.sets.items()}
         self.train_set = self.sets["train"]
         self.optimizer = build_optimizer(self.model, program.training)
@@ -164,7 +183,7 @@ class _Trial:
             stopper.stop(row)  # the start is the first evaluation to improve on
         order = batches(len(self.train_set), training.batch_size, self.program.seed, training.steps)
         reported = 0
-        self.model.train()
+        self.callable.train()
         for index in order:
             batch = self.update(index)
             if training.evaluates(self.step):
@@ -184,7 +203,7 @@ class _Trial:
         set_learning_rate(self.optimizer, training.lr * factor)
         x, y = self.train_set.batch(index)
         x, y = x.to(self.device), y.to(self.device)
-        output = self.model(x)
+        output = self.callable(x)
         data_loss = batch_loss(training.loss, output, y, training.label_smoothing)
         added = [None if self.regularizer is None else self.regularizer.objective(), total(self.own_terms)]
         self.optimizer.zero_grad(set_to_none=True)
@@ -205,7 +224,7 @@ class _Trial:
         if self.program.foreign:  # a Dataset may draw at random whenever it is read
             torch.manual_seed(stream_key(self.program.seed, "torch/evaluate", self.step))
         sets = {**sets, **self.moving_sets()}
-        found, values = measure(self.model, sets, training.loss, self.device)
+        found, values = measure(self.callable, sets, training.loss, self.device)
         hits = batch is not None and training.loss == "cross_entropy"
         row: dict[str, float | None] = {
             "step": self.step,
@@ -253,11 +272,11 @@ class _Trial:
         best: dict[str, Evaluation] = {}
         if not self.diverged:
             loss = self.program.training.loss
-            last, _ = measure(self.model, self.sets, loss, self.device)
+            last, _ = measure(self.callable, self.sets, loss, self.device)
             best = last
             if self.best_step != self.step:
                 self.model.load_state_dict(self.best_state)
-                best, _ = measure(self.model, self.sets, loss, self.device)
+                best, _ = measure(self.callable, self.sets, loss, self.device)
         return Outcome(
             status="diverged" if self.diverged else "done",
             steps=self.step,

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ridgeline.errors import RidgelineError
 from ridgeline.lanes import _lane_terms as lane_terms
+from ridgeline.lanes._alike import check_alike
 from ridgeline.lanes._feed import LaneSet, lane_set
-from ridgeline.lanes._layers import Layer, Pass, Sink
+from ridgeline.lanes._lane_gradients import clip as clip_lanes
+from ridgeline.lanes._lane_gradients import gather
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
+from ridgeline.lanes._pass import Layer, Pass, Sink
+from ridgeline.lanes._precision import lowered_layer
 from ridgeline.lanes._shared import NotStackableError, Path, layer_of, shared, sort_key
 from ridgeline.lanes._solo import Program
-from ridgeline.lanes._stack import Layout, layout_of, over_lanes
+from ridgeline.lanes._stack import Layout, layout_of
 from ridgeline.lanes._updates import Rule, Updates, rule_for
-from ridgeline.noise import Clock, Dropout
+from ridgeline.noise import Clock
 from ridgeline.select import assign
 
 
@@ -46,7 +49,7 @@ class Stacking:
                 self.layout: Layout = layout_of(trained)
                 self.weights, self.grads = self.layout.empty(lanes), self.layout.empty(lanes)
                 self.kept = {name: t.new_empty(lanes, *t.shape) for name, t in rest.items()}
-            _same_shape(self.template, model, self.layout, trained)
+            check_alike(self.template, self.layout, model, trained)
             for slot in self.layout.slots:
                 self.layout.view(self.weights, slot, lanes)[lane] = trained[slot.name]
             for name, t in rest.items():
@@ -71,7 +74,7 @@ class Stacking:
         self.views = self.layout.views(self.weights, lanes)
         self.slopes = self.layout.views(self.grads, lanes)
         self.leaves = {name: view.detach().requires_grad_() for name, view in self.views.items()}
-        self.sink = Sink(self.slopes)
+        self.sink = Sink(self.slopes, exact=self.programs[0].training.precision == "float32")
         self.sources = Sources([p.seed for p in self.programs], self.device)
         own = dropouts(self.template)
         made = {
@@ -80,7 +83,10 @@ class Stacking:
         }
         self.path: Path
         self.layer: Layer
-        self.path, self.layer = layer_of(self.template, made)
+        self.path, layer = layer_of(self.template, made)
+        if self.path.kind == "vmap" and self.programs[0].training.precision == "bf16":
+            raise NotStackableError(f"{self.path.reason}, where autocast does not reach")
+        self.layer = lowered_layer(layer, self.programs[0].training.precision, self.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a forward pass reads, by name, [L, *shape]."""
@@ -96,36 +102,15 @@ class Stacking:
     def act(self, rates: Sequence[float], first: Sequence[float], clip: Sequence[float] | None) -> None:
         """The update that follows a backward pass: penalties, clipping, optimizer, proximal operators."""
         terms, views, slopes = self.terms, self.views, self.slopes
-        self._gather()
+        gather(self.leaves, self.sink)
         lane_terms.add_gradients(terms, "loss", views, slopes)
         if clip is not None:
-            self._clip(clip)
+            clip_lanes(slopes, clip)
         lane_terms.add_gradients(terms, "coupled", views, slopes)
         lane_terms.decay(terms, views, rates, first)
         self.updates.step(self.weights, self.grads, rates)
         if any(term.late for term in terms):
             lane_terms.prox(terms, views, self.updates.metric(rates, self.metric))
-
-    def _gather(self) -> None:
-        """Take into the buffer what autograd kept of gradients that the layers do not write themselves."""
-        for name, leaf in self.leaves.items():
-            if leaf.grad is not None and name in self.sink.written:
-                self.slopes[name].add_(leaf.grad)
-            elif leaf.grad is not None:
-                self.slopes[name].copy_(leaf.grad)
-            elif name not in self.sink.written:
-                self.slopes[name].zero_()
-            leaf.grad = None
-
-    def _clip(self, most: Sequence[float]) -> None:
-        """Scale each lane's gradient to a norm of at most `most`, as torch's clip_grad_norm_ does one."""
-        norms = [
-            torch.linalg.vector_norm(g.flatten(1), dim=1) for g in (s[:, None] for s in self.slopes.values())
-        ]
-        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        factor = (over_lanes(most, norm) / (norm + 1e-6)).clamp(max=1.0)
-        for g in self.slopes.values():
-            g.mul_(factor.view(-1, *([1] * (g.ndim - 1))))
 
     def keep_best(self, lanes: Sequence[int]) -> None:
         """Remember the weights of these lanes as their best."""
@@ -187,18 +172,3 @@ def stack(programs: Sequence[Program], device: torch.device, rule: Rule | None) 
     order = sorted(range(len(programs)), key=lambda place: sort_key(programs[place]))
     fixed = rule or rule_for([p.training for p in programs])
     return Stacking(programs, order if len(order) > 1 else order * 2, device, fixed)
-
-
-def _same_shape(template: nn.Module, model: nn.Module, layout: Layout, trained: dict[str, Tensor]) -> None:
-    here = {slot.name: slot.shape for slot in layout.slots}
-    if here != {name: tuple(t.shape) for name, t in trained.items()}:
-        raise NotStackableError("the trials' models have parameters of different shapes")
-    if _layers(template) != _layers(model):
-        raise NotStackableError("the trials' models are built of different layers")
-    if not trained:
-        raise RidgelineError("the model has no trainable parameters; nothing can be trained.")
-
-
-def _layers(model: nn.Module) -> list[tuple[type[nn.Module], str]]:
-    """Its modules and their settings; rates of dropout may differ by lane."""
-    return [(type(m), "" if isinstance(m, Dropout) else m.extra_repr()) for m in model.modules()]

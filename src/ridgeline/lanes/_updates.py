@@ -1,7 +1,7 @@
-"""Optimizer rules with lanes: torch's fused kernels over lanes of equal settings, or one rule for all lanes.
+"""The optimizer of a pack: torch's fused kernels over lanes of equal settings, or one rule for all lanes.
 
-The rule for all lanes rounds as the vector part of the fused SGD kernel does; that of Adam differs from the
-fused one in the last bit of few elements. So which is used is fixed when the pack is made.
+Adam's rule for all lanes and its fused kernel differ in the last bit of few elements, so which is used is
+fixed when the pack is made.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from ridgeline.lanes import _lane_rules as rules
 from ridgeline.lanes._lane_terms import Metric
 from ridgeline.lanes._settings import Training
 from ridgeline.lanes._stack import Layout
@@ -21,14 +22,19 @@ Rule: TypeAlias = Literal["grouped", "broadcast"]
 def setting(training: Training) -> tuple[object, ...]:
     """What lanes of one fused call share; sort lanes by it."""
     t, s = training, training.schedule
-    return (t.momentum, t.betas, t.eps, t.weight_decay, t.lr, s.name, s.warmup, s.every, s.gamma)
+    return (t.momentum, t.betas, t.alpha, t.eps, t.weight_decay, t.lr, s.name, s.warmup, s.every, s.gamma)
 
 
 def rule_for(trainings: Sequence[Training]) -> Rule:
-    """ "broadcast" where settings differ in more than a quarter of the lanes; SGD has no other rule."""
+    """ "broadcast" where settings differ in more than a quarter of the lanes; SGD and RMSprop have no other rule."""
     groups = len({setting(t) for t in trainings})
     few = groups == 1 or 4 * groups <= len(trainings)
-    return "grouped" if trainings[0].optimizer != "sgd" and few else "broadcast"
+    return "grouped" if trainings[0].optimizer in ("adam", "adamw") and few else "broadcast"
+
+
+def _square_decay(training: Training) -> float:
+    """By how much the mean of squared gradients fades with each update."""
+    return training.alpha if training.optimizer == "rmsprop" else training.betas[1]
 
 
 class Updates:
@@ -36,7 +42,7 @@ class Updates:
 
     Attributes:
         count: updates made.
-        state: "momentum_buffer", or "exp_avg" and "exp_avg_sq".
+        state: by the names of torch: "momentum_buffer"; "square_avg"; "exp_avg" and "exp_avg_sq".
     """
 
     def __init__(self, layout: Layout, trainings: Sequence[Training], rule: Rule) -> None:
@@ -44,9 +50,9 @@ class Updates:
         self.kind = trainings[0].optimizer
         self.nesterov = trainings[0].nesterov
         self.trainings = list(trainings)
-        names = ["exp_avg", "exp_avg_sq"]
-        if self.kind == "sgd":
-            names = ["momentum_buffer"] if any(t.momentum for t in trainings) else []
+        names = {"sgd": [], "rmsprop": ["square_avg"]}.get(self.kind, ["exp_avg", "exp_avg_sq"])
+        if self.kind in ("sgd", "rmsprop") and any(t.momentum for t in trainings):
+            names.append("momentum_buffer")
         self.state = {name: layout.empty(len(trainings)) for name in names}
         self._settle()
 
@@ -57,9 +63,9 @@ class Updates:
         self._fixed = {
             "decay": self._column([t.weight_decay for t in ts]),
             "momentum": self._column([t.momentum for t in ts]),
-            "first": self._column([1.0 - t.betas[0] for t in ts]),
-            "keep": self._column([t.betas[1] for t in ts]),
-            "second": self._column([1.0 - t.betas[1] for t in ts]),
+            "new": self._column([1.0 - t.betas[0] for t in ts]),
+            "keep_square": self._column([_square_decay(t) for t in ts]),
+            "new_square": self._column([1.0 - _square_decay(t) for t in ts]),
             "eps": self._column([t.eps for t in ts]),
         }
         self._decays = any(t.weight_decay for t in ts)
@@ -87,24 +93,25 @@ class Updates:
         self.count += 1
         if self.rule == "grouped":
             self._grouped(weights, grads, rates)
-        elif self.kind == "sgd":
-            self._sgd(weights, grads, rates)
         else:
-            self._adam(weights, grads, rates)
+            self._broadcast(weights, grads, rates)
 
     def metric(self, rates: Sequence[float], kind: str) -> Metric:
         """1/H of each lane after its update, or 1/η where the metric is Euclidean."""
         if kind == "euclidean":
             return Metric(rates)
+        steady = [rate / (1.0 - t.momentum) for rate, t in zip(rates, self.trainings, strict=True)]
         if self.kind == "sgd":
-            return Metric([rate / (1.0 - t.momentum) for rate, t in zip(rates, self.trainings, strict=True)])
+            return Metric(steady)
+        if self.kind == "rmsprop":
+            shifts = [t.eps for t in self.trainings]
+            return Metric(steady, shifts, self.layout.views(self.state["square_avg"], len(self.trainings)))
         roots = [(1.0 - t.betas[1] ** self.count) ** 0.5 for t in self.trainings]
         tops = [rate * root for rate, root in zip(rates, roots, strict=True)]
         shifts = [t.eps * root for t, root in zip(self.trainings, roots, strict=True)]
         return Metric(tops, shifts, self.layout.views(self.state["exp_avg_sq"], len(self.trainings)))
 
     def _grouped(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
-        kernel: Any = torch._fused_adam_ if self.kind == "adam" else torch._fused_adamw_
         buffers = (weights, grads, self.state["exp_avg"], self.state["exp_avg_sq"])
         lanes = len(self.trainings)
         for first, end in self._groups:
@@ -114,55 +121,40 @@ class Updates:
                 lists = [
                     [self.layout.rows(f, s, lanes)[first:end] for s in self.layout.slots] for f in buffers
                 ]
-            t = self.trainings[first]
-            count = torch.tensor(float(self.count), device=weights.device)
-            kernel(
-                *lists,
-                [],
-                [count] * len(lists[0]),
-                lr=rates[first],
-                beta1=t.betas[0],
-                beta2=t.betas[1],
-                weight_decay=t.weight_decay,
-                eps=t.eps,
-                amsgrad=False,
-                maximize=False,
-            )
+            rules.fused_adam(lists, self.trainings[first], rates[first], self.count)
 
-    def _sgd(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
-        lanes, decay, momentum = len(self.trainings), self._fixed["decay"], self._fixed["momentum"]
-        if rates is not self._rates:
-            self._rates, self._lr = rates, self._column([-rate for rate in rates])
+    def _broadcast(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
+        lanes, fixed, settings, shrink = len(self.trainings), self._fixed, self._settings_of(rates), None
+        if self._decays and self.kind == "adamw":
+            pairs = zip(rates, self.trainings, strict=True)
+            shrink = self._column([1.0 - rate * t.weight_decay for rate, t in pairs])
         for slot in self.layout.slots:
             w, g = self.layout.rows(weights, slot, lanes), self.layout.rows(grads, slot, lanes)
-            if self._decays:
-                g.addcmul_(w, decay)
-            if self.state:
-                b = self.layout.rows(self.state["momentum_buffer"], slot, lanes)
-                if self.count == 1:
-                    b.copy_(g)
-                else:
-                    b.mul_(momentum).add_(g)
-                g = torch.addcmul(g, b, momentum) if self.nesterov else b
-            w.addcmul_(g, self._lr)
-
-    def _adam(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
-        lanes, ts, k = len(self.trainings), self.trainings, self.count
-        fixed = self._fixed
-        biases = {b: (1.0 - b[0] ** k, (1.0 - b[1] ** k) ** 0.5) for b in {t.betas for t in ts}}
-        step = self._column([-r / biases[t.betas][0] for r, t in zip(rates, ts, strict=True)])
-        root = self._column([biases[t.betas][1] for t in ts])
-        shrink = self._column([1.0 - r * t.weight_decay for r, t in zip(rates, ts, strict=True)])
-        for slot in self.layout.slots:
-            w, g, m, v = (
-                self.layout.rows(flat, slot, lanes)
-                for flat in (weights, grads, self.state["exp_avg"], self.state["exp_avg_sq"])
-            )
-            if self._decays and self.kind == "adam":
-                g.addcmul_(w, fixed["decay"])
-            elif self._decays:
+            state = {name: self.layout.rows(flat, slot, lanes) for name, flat in self.state.items()}
+            if shrink is not None:
                 w.mul_(shrink)
-            m.lerp_(g, fixed["first"])
-            v.mul_(fixed["keep"]).addcmul_(g * fixed["second"], g)
-            below = v.sqrt().div_(root).add_(fixed["eps"])
-            w.add_((m * step).div_(below))
+            elif self._decays:
+                g.addcmul_(w, fixed["decay"])
+            if self.kind == "sgd":
+                rules.sgd(w, g, state.get("momentum_buffer"), **settings)
+            elif self.kind == "rmsprop":
+                rules.rmsprop(w, g, state["square_avg"], state.get("momentum_buffer"), **settings)
+            else:
+                rules.adam(w, g, state["exp_avg"], state["exp_avg_sq"], **settings)
+
+    def _settings_of(self, rates: Sequence[float]) -> dict[str, Any]:
+        """The arguments of the rule for this update."""
+        ts, fixed = self.trainings, self._fixed
+        if rates is not self._rates:
+            self._rates, self._rate = rates, self._column([-rate for rate in rates])
+        if self.kind == "sgd":
+            first = self.count == 1
+            common = {"rate": self._rate, "momentum": fixed["momentum"]}
+            return {**common, "first": first, "nesterov": self.nesterov}
+        squares = {name: fixed[name] for name in ("keep_square", "new_square", "eps")}
+        if self.kind == "rmsprop":
+            return {**squares, "rate": self._rate, "momentum": fixed["momentum"]}
+        corrections = {b: [1.0 - beta**self.count for beta in b] for b in {t.betas for t in ts}}
+        steps = [-rate / corrections[t.betas][0] for rate, t in zip(rates, ts, strict=True)]
+        roots = [corrections[t.betas][1] ** 0.5 for t in ts]
+        return {**squares, "rate": self._column(steps), "root": self._column(roots), "new": fixed["new"]}

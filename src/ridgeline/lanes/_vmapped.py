@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ridgeline.lanes._layers import Layer, Pass
 from ridgeline.lanes._masks import LaneDropout
+from ridgeline.lanes._pass import Layer, Pass
+from ridgeline.lanes._recurrent import unrolled
 from ridgeline.noise import Dropout
 
 
@@ -63,6 +64,8 @@ def vmapped(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
         for name, child in list(mine._modules.items()):
             if isinstance(child, Dropout):
                 its._modules[name] = _Drop(dropouts[id(child)])
+
+    unrolled(twin)
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Any:
         return functional_call(twin, weights, (x,))

@@ -17,6 +17,9 @@ from ridgeline.report._stored import Stored
 from ridgeline.report._summary import summarize
 from ridgeline.store import read_json, write_atomically, write_json
 
+# What the results name of the plan; plan.json has the rest.
+_PLAN = ("engine", "device", "processes", "threads", "products", "reason")
+
 
 def write_report(run: Path) -> dict[str, Any]:
     """Write report.html, results.json and figures/ from the stored tables; returns the results.
@@ -32,6 +35,7 @@ def write_report(run: Path) -> dict[str, Any]:
         "answer": answer(numbers),
         "notes": [plain(note, numbers) for note in notes(numbers, stored.spec)],
         "provenance": stored.provenance,
+        "plan": {key: stored.plan.get(key) for key in _PLAN},
     }
     (run / "figures").mkdir(exist_ok=True)
     for name, figure, _ in drawn:

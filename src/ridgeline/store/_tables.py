@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -10,14 +12,21 @@ from ridgeline.errors import RidgelineError
 from ridgeline.store._parts import TABLES, finished_parts, parquet_bytes, parts_dir
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it: readers see the old file or the new one, whole."""
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A hidden name to write to; it becomes `path` when the block ends well, else it goes."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(content)
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under another name and rename it: readers see the old file or the new one, whole."""
+    with appearing(path) as partial:
+        partial.write_bytes(content)
 
 
 def read_table(run: Path, name: str) -> pl.DataFrame:
@@ -95,7 +104,7 @@ def consolidate(run: Path, layout: pl.DataFrame, specification: str = "") -> Non
 
 
 # Facts of a part that do not hold for the whole run.
-_OF_ONE_TRIAL = ("ARROW:schema", "config", "pid")
+_OF_ONE_TRIAL = ("ARROW:schema", "config", "pid", "precision", "halved")
 
 
 def _provenance(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ridgeline.errors import nearest
-from ridgeline.lanes import LossName, OptimizerName, ScheduleName
+from ridgeline.lanes import LossName, OptimizerName, PrecisionName, ScheduleName
 from ridgeline.select import Mode
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -96,11 +96,14 @@ class TrainConfig(Strict):
     momentum: Share | None = None
     nesterov: bool = False
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    alpha: Share | None = None
+    eps: Positive | None = None
     weight_decay: NonNegative = 0.0
     label_smoothing: Share = 0.0
     clip_norm: Positive | None = None
     schedule: ScheduleConfig = ScheduleConfig()
     early_stopping: EarlyStoppingConfig | None = None
+    precision: PrecisionName = "float32"
 
     @field_validator("schedule", mode="before")
     @classmethod
@@ -111,12 +114,18 @@ class TrainConfig(Strict):
     def _coherent(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give either epochs or steps, and not both")
-        if self.momentum is not None and self.optimizer != "sgd":
-            raise ValueError(f"momentum has no effect with {self.optimizer}; use betas, or optimizer: sgd")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
-        if self.betas is not None and self.optimizer == "sgd":
-            raise ValueError("betas have no effect with sgd; use momentum")
+        if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
+            raise ValueError(
+                f"momentum has no effect with {self.optimizer}; use betas, or optimizer: sgd or rmsprop"
+            )
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise ValueError("nesterov needs optimizer: sgd and a momentum above 0")
+        if self.betas is not None and self.optimizer not in ("adam", "adamw"):
+            raise ValueError(f"betas have no effect with {self.optimizer}; use momentum")
+        if self.alpha is not None and self.optimizer != "rmsprop":
+            raise ValueError(f"alpha is the smoothing of optimizer: rmsprop; {_STRENGTH}")
+        if self.eps is not None and self.optimizer == "sgd":
+            raise ValueError("eps has no effect with sgd; leave it out")
         return self
 
 

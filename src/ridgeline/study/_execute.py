@@ -5,22 +5,22 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import polars as pl
 import torch
 
 from ridgeline.data import Data
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes import Outcome, Products, products, train, train_pack
+from ridgeline.lanes import Outcome, Products, Program, products, train
 from ridgeline.store import provenance, write_part
-from ridgeline.study._baseline import null_scores
+from ridgeline.study._packed import Surroundings, train_packed
 from ridgeline.study._packs import Unit
 from ridgeline.study._programs import load_data, program_of
+from ridgeline.study._trial_tables import tables_of
 from ridgeline.study._trials import Trial
 
 
@@ -71,6 +71,21 @@ def _data(section: str, seed: int, data_dir: Path | None) -> tuple[Data, dict[st
     return data, data.digests()
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who is told while a pack or a trial trains.
+
+    Attributes:
+        on_steps: of updates made.
+        on_trial: of a trial that is stored.
+        say: of what a person should know, in a sentence.
+    """
+
+    on_steps: Callable[[int], None]
+    on_trial: Callable[[], None]
+    say: Callable[[str], None]
+
+
 def execute(
     run: Path,
     unit: Unit,
@@ -78,9 +93,13 @@ def execute(
     device: torch.device,
     numerics: Numerics,
     data_dir: Path | None,
-    on_steps: Callable[[int], None],
+    save_every_s: float,
+    watch: Watch,
 ) -> None:
-    """Train a pack, or one trial alone, and write a part a trial.
+    """Train a pack, or one trial alone, and write a part a trial as soon as it is trained.
+
+    Args:
+        save_every_s: seconds between two checkpoints of a pack.
 
     Raises:
         RidgelineError: naming the trial, when its model or data fail.
@@ -90,89 +109,33 @@ def execute(
         key = (json.dumps(trial.sections["data"]), trial.seed)
         if key not in held:
             held[key] = _data(*key, data_dir)
-    own = [held[json.dumps(trial.sections["data"]), trial.seed] for trial in unit.trials]
-    programs = [program_of(t.config, t.seed, data) for t, (data, _) in zip(unit.trials, own, strict=True)]
+    own = {t.trial_id: held[json.dumps(t.sections["data"]), t.seed] for t in unit.trials}
+    programs = {t.trial_id: program_of(t.config, t.seed, own[t.trial_id][0]) for t in unit.trials}
+    around = Surroundings(run, device, numerics.products, save_every_s, watch.on_steps, watch.say)
+    facts = provenance(device, numerics.threads, numerics.flushes)
+    facts |= {"products": numerics.products, "engine": unit.engine, "pid": str(os.getpid())}
+    with contextlib.closing(_trained(unit, programs, around)) as done:
+        for trial, outcome, halved in done:
+            mine = {"config": json.dumps(trial.config.identity(), sort_keys=True)}
+            mine |= {"precision": trial.config.train.precision}
+            mine |= {"halved": halved} if halved else {}
+            tables = tables_of(trial, outcome, *own[trial.trial_id])
+            write_part(run, trial.trial_id, tables, outcome.weights, {**facts, **mine})
+            watch.on_trial()
+
+
+def _trained(
+    unit: Unit, programs: dict[str, Program], around: Surroundings
+) -> Generator[tuple[Trial, Outcome, str], None, None]:
     try:
         if unit.engine == "lanes":
-            outcomes = train_pack(
-                programs, device, on_steps, "grouped" if unit.rule == "grouped" else "broadcast"
-            )
+            yield from train_packed(unit, programs, around)
         else:
-            outcomes = [train(programs[0], device, on_steps)]
+            (trial,) = unit.trials
+            yield trial, train(programs[trial.trial_id], around.device, around.on_steps), ""
     except RidgelineError:
         raise
     except Exception as error:  # a person's model or data may fail in any way
         raise RidgelineError(
             f"trial {unit.label} failed while training ({reason(error)}); what was done is kept."
         ) from error
-    facts = provenance(device, numerics.threads, numerics.flushes)
-    facts |= {"products": numerics.products, "engine": unit.engine, "pid": str(os.getpid())}
-    for trial, outcome, (data, digests) in zip(unit.trials, outcomes, own, strict=True):
-        identity = {"config": json.dumps(trial.config.identity(), sort_keys=True)}
-        tables = _tables(trial, outcome, data, digests)
-        write_part(run, trial.trial_id, tables, outcome.weights, facts | identity)
-
-
-def _tables(trial: Trial, outcome: Outcome, data: Data, digests: dict[str, str]) -> dict[str, pl.DataFrame]:
-    row: dict[str, object] = {
-        "trial_id": trial.trial_id,
-        "status": outcome.status,
-        "steps": outcome.steps,
-        "best_step": outcome.best_step,
-        "seconds": outcome.seconds,
-        "task": data.task,
-    }
-    for when, found in (("final", outcome.last), ("best", outcome.best)):
-        for name in ("train", "val"):
-            row[f"{when}_{name}_loss"] = found[name].loss if found else None
-            row[f"{when}_{name}_accuracy"] = found[name].accuracy if found else None
-    row |= null_scores(data, trial.config.train.loss)
-    row |= {f"n_{name}": len(examples) for name, examples in data.sets.items()}
-    row |= {f"{name}_hash": digest for name, digest in digests.items()}
-    curves = pl.DataFrame(outcome.curves, schema_overrides={"step": pl.Int64})
-    audit = (
-        pl.DataFrame(outcome.audit)
-        if outcome.audit
-        else pl.DataFrame({"name": []}, schema={"name": pl.String})
-    )
-    return {
-        "trials": pl.DataFrame([row]),
-        "curves": _named(curves, trial),
-        "predictions": _named(_predictions(outcome, data), trial),
-        "audit": _named(audit, trial),
-    }
-
-
-def _named(frame: pl.DataFrame, trial: Trial) -> pl.DataFrame:
-    return frame.select(pl.lit(trial.trial_id).alias("trial_id"), pl.all())
-
-
-def _predictions(outcome: Outcome, data: Data) -> pl.DataFrame:
-    """One row an example of val and test, at the last and the best step."""
-    frames = [
-        pl.DataFrame(
-            {
-                "set": [name] * len(evaluation.losses),
-                "when": [when] * len(evaluation.losses),
-                "example": data.sets[name].ids.numpy(),
-                "label": None if evaluation.correct is None else data.sets[name].targets().cpu().numpy(),
-                "loss": evaluation.losses.numpy(),
-                "correct": None if evaluation.correct is None else evaluation.correct.numpy(),
-            },
-            schema=_PREDICTIONS,
-        )
-        for when, found in (("last", outcome.last), ("best", outcome.best))
-        for name, evaluation in found.items()
-        if name != "train"
-    ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=_PREDICTIONS)
-
-
-_PREDICTIONS = {
-    "set": pl.String,
-    "when": pl.String,
-    "example": pl.Int32,
-    "label": pl.Int32,
-    "loss": pl.Float32,
-    "correct": pl.Boolean,
-}

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from ridgeline.errors import RidgelineError
-from ridgeline.study._execute import execute, prepared
+from ridgeline.study._checkpoints import EVERY_S
+from ridgeline.study._execute import Watch, execute, prepared
 from ridgeline.study._packs import Unit
 from ridgeline.study._plan import Plan
 
@@ -31,16 +32,23 @@ class Progress(Protocol):
 
     def trial_done(self) -> None: ...
 
+    def say(self, sentence: str) -> None: ...
+
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, and where."""
+    """What to run, and where.
+
+    Attributes:
+        save_every_s: seconds between two checkpoints of a pack.
+    """
 
     run: Path
     spec: dict[str, Any]
     units: Sequence[Unit]
     plan: Plan
     data_dir: Path | None
+    save_every_s: float = EVERY_S
 
 
 def run_here(job: Job, progress: Progress) -> None:
@@ -53,10 +61,9 @@ def run_here(job: Job, progress: Progress) -> None:
                 device=torch.device(job.plan.device),
                 numerics=numerics,
                 data_dir=job.data_dir,
-                on_steps=progress.steps,
+                save_every_s=job.save_every_s,
+                watch=Watch(progress.steps, progress.trial_done, progress.say),
             )
-            for _ in unit.trials:
-                progress.trial_done()
 
 
 def run_processes(job: Job, progress: Progress) -> None:
@@ -84,10 +91,12 @@ def run_processes(job: Job, progress: Progress) -> None:
             message = json.loads(line or "{}")
             if "error" in message:
                 raise RidgelineError(message["error"])
+            if "said" in message:
+                progress.say(message["said"])
             progress.steps(message.get("steps", 0))
+            for _ in range(message.get("trials", 0)):
+                progress.trial_done()
             if "done" in message:
-                for _ in flight[worker.pid].trials:
-                    progress.trial_done()
                 del flight[worker.pid]
                 if waiting:
                     flight[worker.pid] = _give(worker, waiting.pop())
@@ -113,6 +122,7 @@ def _start(job: Job, inbox: "queue.Queue[tuple[subprocess.Popen[str], str]]") ->
         "products": job.plan.products,
         "device": job.plan.device,
         "data_dir": None if job.data_dir is None else str(job.data_dir),
+        "save_every_s": job.save_every_s,
         "sys_path": sys.path,
     }
     _write(worker, setup)
@@ -133,7 +143,9 @@ def _listen(worker: subprocess.Popen[str], inbox: "queue.Queue[tuple[subprocess.
 
 
 def _give(worker: subprocess.Popen[str], unit: Unit) -> Unit:
-    message = {"trials": [t.trial_id for t in unit.trials], "engine": unit.engine, "rule": unit.rule}
+    names = [t.trial_id for t in unit.trials]
+    message = {"trials": names, "engine": unit.engine, "rule": unit.rule, "begun": unit.begun}
+    message |= {"done": sorted(unit.done)}
     try:
         _write(worker, message)
     except BrokenPipeError:

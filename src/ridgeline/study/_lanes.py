@@ -1,31 +1,31 @@
-"""Which arms of a study can train in lanes, how their model would run, and why not where they cannot."""
+"""Which arms of a study share a program, how their model would run in lanes, and why not where it cannot."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import nn
 
 from ridgeline.lanes import (
+    OWN_TERM,
     Path,
+    Probed,
     Program,
-    Rule,
     Training,
+    Work,
+    idle,
     obstacle_to,
     path_of,
     rule_for,
-    seconds_of,
-    seconds_of_pack,
+    work_of,
 )
 from ridgeline.study._packs import program_key
-from ridgeline.study._plan import ProgramPlan, faster, lanes_that_fit
+from ridgeline.study._plan import EngineName, ProgramPlan
+from ridgeline.study._predict import lanes_that_fit, predict_seconds
 from ridgeline.study._trials import Trial
 
-_CPU = torch.device("cpu")
-# Lanes of the pack that is measured; what more of them cost is reckoned from there.
-_MEASURED = 16
+BESIDE = "without a penalty, it trains alone as the term of your own does: the two compare bit for bit"
 
 
 @dataclass
@@ -34,88 +34,89 @@ class Group:
 
     Attributes:
         obstacle: why they cannot train in lanes, whatever their model; "" where they may.
-        first: the first of them.
+        program, probed: of one of them, with a penalty where any has one.
         trainings: of each arm.
+        trials: how many they have; an arm that is the same program as another counts with it.
     """
 
     obstacle: str
-    first: Program
-    parameters: int
+    program: Program
+    probed: Probed
+    work: Work
     device: torch.device
     trainings: dict[str, Training] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def trials(self) -> int:
+        """How many there are."""
+        return sum(self.counts[arm] for arm in self.trainings)
+
+    @property
+    def predicted_s(self) -> float:
+        """Seconds that they would take one after another on one core, roughly."""
+        training = self.program.training
+        return self.trials * predict_seconds(self.work, training.batch_size, training.steps)
 
     @cached_property
     def path(self) -> Path:
-        """How their model runs; found out by running it."""
-        return Path("solo", self.obstacle) if self.obstacle else path_of(self.first, self.device)
+        """How their model runs; found out by running it, where it is no model of known layers."""
+        if self.obstacle:
+            return Path("solo", self.obstacle)
+        return path_of(self.program, self.device, self.probed.model)
 
-    def plan(self, counts: Mapping[str, int]) -> ProgramPlan:
-        """Its part of the plan.
-
-        Args:
-            counts: trials of each arm.
-        """
-        arms, data = tuple(self.trainings), self.first.data
-        total = sum(counts[arm] for arm in arms)
-        rule = rule_for([t for arm, t in self.trainings.items() for _ in range(counts[arm])])
-        lanes = lanes_that_fit(self.parameters, self.first.training.batch_size * math.prod(data.input_shape))
-        if self.path.kind == "solo":
-            return ProgramPlan(arms, "solo", "", 1, self.path.reason)
-        if total == 1:
-            return ProgramPlan(arms, "solo", "", 1, "a single trial has nothing to share")
-        return ProgramPlan(arms, "lanes", rule, lanes, self.path.reason)
-
-    def measured(self, plan: ProgramPlan, trials: int) -> tuple[ProgramPlan, float]:
-        """The faster of lanes and solo for this many trials, and the seconds of one core that they take."""
-        alone = seconds_of(self.first, _CPU) * trials
-        if plan.engine != "lanes":
-            return plan, alone
-        rule: Rule = "grouped" if plan.rule == "grouped" else "broadcast"
-        lanes = min(trials, plan.lanes)
-
-        def pace(count: int) -> float:
-            programs = [replace(self.first, seed=self.first.seed + k) for k in range(count)]
-            return seconds_of_pack(programs, _CPU, rule)
-
-        few, more = 2, min(lanes, _MEASURED)
-        first = pace(few)
-        slope = max(pace(more) - first, 0.0) / (more - few) if more > few else 0.0
-        return faster(plan, trials, alone, (first + slope * (lanes - few)) * (trials / lanes))
+    def plan(self, asked: EngineName) -> ProgramPlan:
+        """In packs where that is possible, whether it pays or not."""
+        arms, training = tuple(self.trainings), self.program.training
+        if asked == "solo":
+            why = "solo is asked for"
+        elif self.path.kind != "solo" and self.trials == 1:
+            why = "a single trial has nothing to share"
+        else:
+            why = self.path.reason
+        if asked == "solo" or self.path.kind == "solo" or self.trials == 1:
+            return ProgramPlan(arms, "solo", "", 1, why, self.trials)
+        rule = rule_for([t for arm, t in self.trainings.items() for _ in range(self.counts[arm])])
+        lanes = lanes_that_fit(self.work, training.batch_size, math.prod(self.program.data.input_shape))
+        return ProgramPlan(arms, "lanes", rule, lanes, why, self.trials)
 
 
-@dataclass
 class Groups:
     """The arms of a study by program, gathered as they are checked one by one."""
 
-    device: torch.device
-    found: dict[tuple[str, str], Group] = field(default_factory=dict)
+    def __init__(self, trials: Sequence[Trial], device: torch.device) -> None:
+        self.device, self.counts = device, _counts(trials)
+        self.found: dict[tuple[str, str], Group] = {}
+        self._plain: dict[str, list[tuple[Trial, Program, Probed]]] = {}
 
-    def add(self, trial: Trial, program: Program, model: nn.Module) -> None:
-        """Take in an arm, by its first trial and the model that was built for it."""
-        why = obstacle_to(program, model)
-        key = (program_key(trial.config), why)
+    def add(self, trial: Trial, program: Program, probed: Probed) -> None:
+        """Take in an arm, by its first trial, which was built and tried."""
+        why, shared = obstacle_to(program, probed.model), program_key(trial.config)
+        if not why and all(rule.penalty is None or idle(rule.penalty) for rule in program.rules):
+            self._plain.setdefault(shared, []).append((trial, program, probed))
+        self._take((shared, why), trial, program, probed)
+        if (shared, OWN_TERM) in self.found:
+            self._set_beside(shared)
+
+    def _set_beside(self, shared: str) -> None:
+        """Arms without a penalty train as those with an own term do: one that does nothing then differs in no bit."""
+        for trial, program, probed in self._plain.pop(shared, []):
+            group = self.found[shared, ""]
+            del group.trainings[trial.arm]
+            if not group.trainings:
+                del self.found[shared, ""]
+            self._take((shared, BESIDE), trial, program, probed)
+
+    def _take(self, key: tuple[str, str], trial: Trial, program: Program, probed: Probed) -> None:
+        why = key[1]
         if key not in self.found:
-            size = sum(p.numel() for p in model.parameters())
-            self.found[key] = Group(why, program, size, self.device)
-        self.found[key].trainings[trial.arm] = program.training
-
-    def plans(self, trials: Sequence[Trial]) -> list[ProgramPlan]:
-        """One a program; an arm that is the same program as another counts with it."""
-        counts = _counts(trials)
-        return [group.plan(counts) for group in self.found.values()]
-
-    def measured(self, trials: Sequence[Trial]) -> tuple[list[ProgramPlan], float]:
-        """The same, each with the engine that is faster here on one core, and the seconds that all take on it."""
-        counts, threads = _counts(trials), torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            found = [
-                group.measured(group.plan(counts), sum(counts[arm] for arm in group.trainings))
-                for group in self.found.values()
-            ]
-        finally:
-            torch.set_num_threads(threads)
-        return [plan for plan, _ in found], sum(seconds for _, seconds in found)
+            x, _ = program.data.train.batch(torch.arange(min(2, len(program.data.train))))
+            work = work_of(probed.model, x.to(self.device))
+            self.found[key] = Group(why, program, probed, work, self.device, counts=self.counts)
+        group = self.found[key]
+        if program.rules and not group.program.rules:
+            group.program, group.probed = program, probed
+        group.trainings[trial.arm] = program.training
 
 
 def _counts(trials: Sequence[Trial]) -> dict[str, int]:

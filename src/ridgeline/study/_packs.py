@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
-from ridgeline.study._plan import Plan
+from ridgeline.study._plan import Plan, pack_sizes
 from ridgeline.study._trials import Config, Trial
 
 # What lanes may differ in; all else of `train` is the program's.
@@ -14,6 +14,8 @@ _BY_LANE = {
     "lr",
     "momentum",
     "betas",
+    "alpha",
+    "eps",
     "weight_decay",
     "label_smoothing",
     "clip_norm",
@@ -29,11 +31,15 @@ class Unit:
     Attributes:
         engine: "lanes" or "solo".
         rule: of a pack's optimizer.
+        begun: the file name of the checkpoint from which a pack goes on; "" from its start.
+        done: the ids of trials that are stored already and only keep a pack the one that was interrupted.
     """
 
     trials: tuple[Trial, ...]
     engine: str
     rule: str = ""
+    begun: str = ""
+    done: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -73,9 +79,6 @@ def units_of(trials: Sequence[Trial], plan: Plan) -> list[Unit]:
         if program.engine != "lanes":
             made += [Unit((trial,), "solo") for trial in own]
             continue
-        count = max(-(-len(own) // program.lanes), min(plan.processes, len(own) // 2), 1)
-        bounds = [round(k * len(own) / count) for k in range(count + 1)]
-        for first, last in pairwise(bounds):
-            if last > first:
-                made.append(Unit(tuple(own[first:last]), "lanes", program.rule))
+        ends = accumulate(pack_sizes(len(own), program.lanes, plan.processes), initial=0)
+        made += [Unit(tuple(own[first:last]), "lanes", program.rule) for first, last in pairwise(ends)]
     return made + [Unit((trial,), "solo") for trial in trials if trial.arm not in known]

@@ -122,6 +122,8 @@ def training_of(config: Config, data: Data) -> Training:
         momentum=train.momentum or 0.0,
         nesterov=train.nesterov,
         betas=(train.betas[0], train.betas[1]) if train.betas else (0.9, 0.999),
+        alpha=0.99 if train.alpha is None else train.alpha,
+        eps=train.eps or 1e-8,
         weight_decay=train.weight_decay,
         label_smoothing=train.label_smoothing,
         clip_norm=train.clip_norm,
@@ -129,6 +131,7 @@ def training_of(config: Config, data: Data) -> Training:
         early_stopping=None if stopping is None else EarlyStopping(**stopping.model_dump()),
         train_examples=config.evaluate.train_examples,
         sets=config.evaluate.slices(),
+        precision=train.precision,
     )
 
 

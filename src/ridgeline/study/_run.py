@@ -1,16 +1,13 @@
 """Running a study: check everything, plan, train what is not done, take the parts into tables."""
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 
-from ridgeline.errors import RidgelineError, nearest
-from ridgeline.lanes import faster_products, largest_product, probe, products
+from ridgeline.errors import RidgelineError
 from ridgeline.store import (
     consolidate,
     done_trials,
@@ -20,18 +17,18 @@ from ridgeline.store import (
     write_atomically,
     write_json,
 )
+from ridgeline.study._check import check_trials
+from ridgeline.study._checkpoints import drop_checkpoints
 from ridgeline.study._executors import Job, Progress, run_here, run_processes
-from ridgeline.study._lanes import Groups
 from ridgeline.study._options import data_identity
-from ridgeline.study._packs import units_of
-from ridgeline.study._plan import ENGINES, WORTH_MEASURING_S, Plan, make_plan, predict_seconds, with_lanes
-from ridgeline.study._programs import load_data, program_of
+from ridgeline.study._plan import Plan
 from ridgeline.study._spec import StudySpec, dump_yaml, parse_yaml
 from ridgeline.study._trials import Trial
+from ridgeline.study._underway import units_to_do
 
 
 class Silent:
-    """A progress that tells nobody."""
+    """A progress that tells nobody, but for what a person should know."""
 
     def start(self, trials: int, done: int, steps_a_trial: int) -> None:
         """Nothing."""
@@ -42,72 +39,9 @@ class Silent:
     def trial_done(self) -> None:
         """Nothing."""
 
-
-def choose_device(name: str) -> str:
-    """ "auto" takes the first CUDA device, else the CPU.
-
-    Raises:
-        RidgelineError: for a device that this machine lacks.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise RidgelineError(f"device is {name!r}; allowed: auto, cpu, cuda, cuda:N.") from None
-    there = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(device.type, 0)
-    if (device.index or 0) >= there:
-        raise RidgelineError(f"device {name!r} is not available here; use cpu.")
-    return name
-
-
-def check_trials(
-    trials: Sequence[Trial], data_dir: Path | None, device: str, engine: str
-) -> tuple[Plan, int]:
-    """Try every arm's first trial on two examples and plan the run; returns the plan and steps a trial.
-
-    Raises:
-        RidgelineError: for anything that would fail later: data, factory, shapes, rules.
-    """
-    if engine not in ENGINES:
-        raise RidgelineError(f"engine is {engine!r}; {nearest(engine, ENGINES)}")
-    device = choose_device(device)
-    firsts = {trial.arm: trial for trial in reversed(trials)}
-    seconds, parameters, steps, largest = 0.0, 0, 0, 0
-    last_key, data = None, None
-    groups = Groups(torch.device(device))
-    for trial in reversed(list(firsts.values())):
-        if data is None or trial.sections["data"] != last_key:
-            data, last_key = load_data(trial.sections["data"], trial.seed, data_dir), trial.sections["data"]
-        program = program_of(trial.config, trial.seed, data)
-        try:
-            model = probe(program, torch.device(device))
-        except RidgelineError as error:
-            raise RidgelineError(f"arm {trial.arm!r}: {error}") from None
-        if engine != "solo":
-            groups.add(trial, program, model)
-        size = sum(p.numel() for p in model.parameters())
-        parameters = max(parameters, size)
-        largest = max(largest, largest_product(model, program.training.batch_size))
-        steps = max(steps, program.training.steps)
-        seconds += predict_seconds(size, program.training.batch_size, program.training.steps)
-    count, a_trial = len({trial.trial_id for trial in trials}), seconds / len(firsts)
-    plan = make_plan(
-        device=device, cores=_cores(), trials=count, seconds_a_trial=a_trial, parameters=parameters
-    )
-    kind = faster_products(largest) if device == "cpu" else "torch"
-    plan = replace(plan, products=kind)
-    if engine == "lanes":
-        plan = with_lanes(plan, groups.plans(trials), _cores(), count * a_trial)
-    elif engine == "auto" and device == "cpu" and count > 1 and count * a_trial > WORTH_MEASURING_S:
-        with products(kind):
-            programs, work = groups.measured(trials)
-        plan = with_lanes(plan, programs, _cores(), work, measured=True)
-    return plan, steps
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def say(self, sentence: str) -> None:
+        """As a warning."""
+        warnings.warn(sentence, stacklevel=2)
 
 
 def run_study(
@@ -119,10 +53,14 @@ def run_study(
     device: str = "auto",
     data_dir: Path | None = None,
     progress: Progress | None = None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> int:
     """Run what is not done yet; returns the number of trials trained now.
 
     Everything is checked before anything is written. An interruption keeps what was done.
+
+    Args:
+        on_plan: told the plan that the run obeys, before the first step.
 
     Raises:
         RidgelineError: for bad input, or a folder that belongs to another study.
@@ -137,30 +75,45 @@ def run_study(
     if not missing(out, wanted) and not finished_parts(out):
         watcher.start(len(wanted), len(wanted), 0)
         return 0
-    plan, steps = check_trials(trials, data_dir, device, engine)
+    checked = check_trials(trials, data_dir, device, engine)
+    steps = checked.steps
+    plan = _stored_plan(out, engine, device) or checked.plan()
+    del checked  # and the models that were built
     with locked(out):
-        stored = read_json(out / "plan.json")
-        if stored is not None:
-            plan = _obeyed(Plan.from_dict(stored), engine, device, out)
-        else:
+        stored = _stored_plan(out, engine, device)  # another may have begun meanwhile
+        if stored is None:
             write_json(out / "plan.json", plan.as_dict())
+        plan = stored or plan
         specification = dump_yaml(spec.as_dict())
         write_atomically(out / "study.yaml", specification.encode())
         if tables:
             write_json(out / "data.json", tables)
         todo = missing(out, wanted)
+        on_plan(plan)
         watcher.start(len(wanted), len(wanted) - len(todo), steps)
-        job = Job(out, spec.as_dict(), units_of(todo, plan), plan, data_dir)
+        units, made = units_to_do(out, todo, wanted, plan, watcher.say)
+        if made:
+            watcher.steps(made)
+        job = Job(out, spec.as_dict(), units, plan, data_dir)
         try:
             if todo:
                 (run_processes if plan.processes > 1 else run_here)(job, watcher)
+            drop_checkpoints(out)
         finally:
             consolidate(out, layout_of(trials), specification)
     return len(todo)
 
 
-def _obeyed(plan: Plan, engine: str, device: str, out: Path) -> Plan:
-    """The stored plan, unless another engine or device is asked for by name."""
+def _stored_plan(out: Path, engine: str, device: str) -> Plan | None:
+    """The plan that the run was begun with, where it was.
+
+    Raises:
+        RidgelineError: where another engine or device is asked for by name.
+    """
+    stored = read_json(out / "plan.json")
+    if stored is None:
+        return None
+    plan = Plan.from_dict(stored)
     for asked, there, option in ((engine, plan.engine, "engine"), (device, plan.device, "device")):
         if asked not in ("auto", there):
             raise RidgelineError(

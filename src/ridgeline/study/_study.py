@@ -1,16 +1,16 @@
 """Study: the public face of a specification."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from ridgeline.errors import RidgelineError, nearest
 from ridgeline.report import Results
-from ridgeline.study._estimate import estimate_seconds
+from ridgeline.study._check import check_trials
 from ridgeline.study._executors import Progress
 from ridgeline.study._grid import override
 from ridgeline.study._plan import Plan
-from ridgeline.study._run import check_trials, run_study
+from ridgeline.study._run import run_study
 from ridgeline.study._spec import check_spec, dump_yaml, read_spec
 from ridgeline.study._trials import SECTIONS, Trial, trials_of
 
@@ -90,12 +90,17 @@ class Study:
         return changed or arms
 
     def plan(self, *, engine: str = "auto", device: str = "auto", data_dir: Path | None = None) -> Plan:
-        """Check every arm and say how the study would run; nothing is written."""
-        return check_trials(self._trials, data_dir, device, engine)[0]
+        """Check every arm and say how the study would run here; nothing is written.
 
-    def estimate(self, *, device: str = "auto", data_dir: Path | None = None) -> float:
-        """Seconds that all trials would take here, from a few real steps and one evaluation of each arm."""
-        return estimate_seconds(self._trials, data_dir, device)
+        Where the work is worth it, a few real steps of each program are measured.
+        """
+        return check_trials(self._trials, data_dir, device, engine).plan()
+
+    def estimate(self, *, engine: str = "auto", device: str = "auto", data_dir: Path | None = None) -> float:
+        """Seconds that all trials would take here, by the plan."""
+        seconds = self.plan(engine=engine, device=device, data_dir=data_dir).seconds
+        assert seconds is not None  # only plans of older versions, read from a folder, lack it
+        return seconds
 
     def run(
         self,
@@ -105,6 +110,7 @@ class Study:
         device: str = "auto",
         data_dir: str | Path | None = None,
         progress: Progress | None = None,
+        on_plan: Callable[[Plan], None] = lambda plan: None,
     ) -> Results:
         """Train what is not done yet into the folder `out`, and open its results.
 
@@ -114,6 +120,7 @@ class Study:
             device: "auto", "cpu", "cuda" or "cuda:N".
             data_dir: where image sets lie; RIDGELINE_DATA and the user's cache otherwise.
             progress: told about trials and steps; None for silence.
+            on_plan: called with the plan before the first step, unless all is done already.
 
         Raises:
             RidgelineError: for bad input, with nothing written.
@@ -126,6 +133,7 @@ class Study:
             device=device,
             data_dir=None if data_dir is None else Path(data_dir),
             progress=progress,
+            on_plan=on_plan,
         )
         return Results.open(out)
 

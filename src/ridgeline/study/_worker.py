@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 
 from ridgeline.errors import RidgelineError
-from ridgeline.study._execute import execute, prepared
+from ridgeline.study._execute import Watch, execute, prepared
 from ridgeline.study._packs import Unit
 from ridgeline.study._spec import check_spec
 from ridgeline.study._trials import trials_of
@@ -28,11 +28,17 @@ def main() -> None:
     sys.path[:] = setup["sys_path"]
     trials = {trial.trial_id: trial for trial in trials_of(check_spec(setup["spec"]))}
     data_dir = None if setup["data_dir"] is None else Path(setup["data_dir"])
+    watch = Watch(
+        on_steps=lambda steps: _say(out, {"steps": steps}),
+        on_trial=lambda: _say(out, {"trials": 1}),
+        say=lambda sentence: _say(out, {"said": sentence}),
+    )
     try:
         with prepared(setup["threads"], setup["products"]) as numerics:
             for line in sys.stdin:
                 asked = json.loads(line)
-                unit = Unit(tuple(trials[i] for i in asked["trials"]), asked["engine"], asked["rule"])
+                own, done = tuple(trials[i] for i in asked.pop("trials")), frozenset(asked.pop("done"))
+                unit = Unit(own, **asked, done=done)
                 try:
                     execute(
                         Path(setup["run"]),
@@ -40,12 +46,13 @@ def main() -> None:
                         device=torch.device(setup["device"]),
                         numerics=numerics,
                         data_dir=data_dir,
-                        on_steps=lambda steps: _say(out, {"steps": steps}),
+                        save_every_s=setup["save_every_s"],
+                        watch=watch,
                     )
                 except (RidgelineError, OSError) as error:
                     _say(out, {"error": str(error)})
                     return
-                _say(out, {"done": asked["trials"]})
+                _say(out, {"done": True})
     except BrokenPipeError:
         os._exit(1)  # the command is gone, and with it whoever would read a traceback
 

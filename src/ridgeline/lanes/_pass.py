@@ -1,0 +1,78 @@
+"""What a forward pass of a pack reads, and where its backward pass writes the gradients of weights."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from ridgeline.lanes._products import by_lane
+
+
+@dataclass
+class Sink:
+    """Where gradients go that a layer writes itself: no zeroing before it, no adding up behind it.
+
+    Attributes:
+        grads: views of the gradient buffer by name, [L, *shape].
+        exact: whether products are float32's own; where they are rounded, so is that of a single example.
+        written: those that this backward pass has reached.
+    """
+
+    grads: Mapping[str, Tensor]
+    exact: bool = True
+    written: set[str] = field(default_factory=set)
+
+    def product(self, name: str, a: Tensor, b: Tensor) -> None:
+        """grads[name] ← a @ b, or + where it was written before; [L, m, k] @ [L, k, n]."""
+        goal = self.grads[name]
+        if a.dtype is not goal.dtype:  # under autocast
+            self.take(name, torch.bmm(a, b))
+            return
+        large = by_lane(a, b)
+        if large is not None:
+            for own, found in zip(goal.unbind(), large, strict=True):
+                own.add_(found) if name in self.written else own.copy_(found)
+        elif name in self.written:
+            goal.baddbmm_(a, b)
+        elif self.exact and a.shape[2] == 1:  # an outer product, which batched products are slow at
+            torch.mul(a, b, out=goal)
+        else:
+            torch.bmm(a, b, out=goal)
+        self.written.add(name)
+
+    def total(self, name: str, g: Tensor) -> None:
+        """grads[name] ← Σ g over the examples, or + where it was written before; [L, m, n]."""
+        goal = self.grads[name]
+        if name in self.written or g.dtype is not goal.dtype:
+            self.take(name, g.sum(1))
+            return
+        torch.sum(g, 1, out=goal)
+        self.written.add(name)
+
+    def take(self, name: str, g: Tensor) -> None:
+        """grads[name] ← g, or + where it was written before; like grads[name], in its dtype or a lower one."""
+        goal = self.grads[name]
+        if name in self.written:
+            goal.add_(g)
+        else:
+            goal.copy_(g)
+        self.written.add(name)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass reads.
+
+    Attributes:
+        weights: parameters and buffers of the lanes by name, [L, *shape].
+        sink: of a pass that will be differentiated.
+    """
+
+    weights: Mapping[str, Tensor]
+    training: bool
+    sink: Sink | None = None
+
+
+Layer: TypeAlias = Callable[[Pass, Tensor], Tensor]
