@@ -1,5 +1,7 @@
 """Compiled passes over many tensors: the numbers of single ones, whatever moves, is missing, or comes twice."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -118,22 +120,61 @@ def test_as_many_calls_as_are_needed(layers: int, monkeypatch: pytest.MonkeyPatc
     assert made == {1: [], 2: [2], together.MOST + 3: [together.MOST, 3]}[layers]
 
 
-def test_weights_that_moved_are_let_go() -> None:
-    """No second copy of a model stays in memory because its lines were kept."""
-    model = network(4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    reg = ridgeline.regularize(model, L1(0.1), optimizer=optimizer, mode="coupled", compile=True)
+def held(reg: ridgeline.Regularizer) -> dict[int, Any]:
     assert reg._compiled is not None
-    kept, weights = reg._compiled.together._lines, [model.get_parameter(f"{k}.0.weight") for k in range(4)]
-    float(reg.penalty())
-    before = {place[0] for place in kept}
-    assert before >= {w.data_ptr() for w in weights}
-    for w in weights:
-        w.data = w.data.clone()
-    for _ in range(together._STALE + 2):
+    return reg._compiled.together._held
+
+
+def test_memory_that_was_left_is_let_go_of() -> None:
+    """No second copy of a model stays because its lines were kept: of weights that moved, of state that is gone."""
+    model = network(4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    reg = ridgeline.regularize(model, L1(0.1), optimizer=optimizer, mode="proximal", compile=True)
+    model(batch()).sum().backward()
+    optimizer.step()
+    reg.penalty()
+    assert len(held(reg)) == 10  # five weights, and their squares' means
+    old = [weakref.ref(each.line) for each in held(reg).values() if each.tensor() is not None]
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    reg.bind(model, sgd)
+    del optimizer
+    for p in model.parameters():
+        p.data = p.data.clone()
+    gc.collect()
+    reg.penalty()
+    assert len(held(reg)) == 5
+    assert not any(each() is not None for each in old)
+
+
+def test_weights_that_move_at_every_step_are_not_held() -> None:
+    model = network(4)
+    reg = ridgeline.regularize(model, L1(0.1), compile=True)
+    for _ in range(6):
+        for p in model.parameters():
+            p.data = p.data - 0.1
+        with torch.no_grad():
+            float(reg.penalty())
+    assert all(each.line is None for each in held(reg).values())
+
+
+def test_memory_that_moves_with_its_storage_is_read_where_it_is() -> None:
+    model = network(2)
+    reg = ridgeline.regularize(model, L1(0.1), compile=True)
+    with torch.no_grad():
         float(reg.penalty())
-    assert {place[0] for place in kept} & {w.data_ptr() for w in weights} == {w.data_ptr() for w in weights}
-    assert not {place[0] for place in kept} & (before - {model.get_parameter("4.weight").data_ptr()})
+        model.share_memory()
+        for each in held(reg).values():  # as if another weight came to lie where this one lay
+            each.place = (model.get_parameter("0.0.weight").data_ptr(), *each.place[1:])
+        expected = sum(0.1 * w.abs().sum() for n, w in model.named_parameters() if n.endswith("weight"))
+        torch.testing.assert_close(reg.penalty(), expected, rtol=1e-12, atol=0)
+
+
+def test_inside_a_transform_the_value_is_the_plain_one() -> None:
+    model = network(2)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    reg = ridgeline.regularize(model, L1(0.1), optimizer=sgd, mode="coupled", compile=True)
+    found = torch.func.grad(lambda x: x * reg.penalty().detach())(torch.ones((), dtype=torch.float64))
+    torch.testing.assert_close(found, reg.penalty(), rtol=1e-12, atol=0)
 
 
 def test_a_schedule_keeps_no_table_of_each_step() -> None:

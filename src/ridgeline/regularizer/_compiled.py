@@ -65,7 +65,7 @@ class Compiled:
 def _lines(*tensors: Tensor) -> tuple[Tensor, ...] | None:
     """The tensors as lines of memory, where a compiled pass takes them and is worth its call."""
     first = tensors[0]
-    if first.numel() < passes.SMALLEST or torch.compiler.is_compiling():
+    if first.numel() < passes.SMALLEST or passes.traced():
         return None
     if any(t.dtype != first.dtype or type(t.data) is not Tensor for t in tensors) or flat(*tensors) is None:
         return None

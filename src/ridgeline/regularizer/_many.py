@@ -42,7 +42,8 @@ def _share(penalty: Penalty) -> float:
 def total(pairs: Pairs, compiled: Compiled | None = None) -> Tensor:
     """Σ R(w), shape () or (lanes,), without a graph; equal on every process."""
     pairs = [(simpler(penalty), w) for penalty, w in pairs]
-    found, rest = None, list(pairs)
+    found: list[Tensor] = []
+    rest = list(pairs)
     if compiled is not None:
         numbers = [_number(penalty, w) for penalty, w in pairs]
         chosen = [i for i, c in enumerate(numbers) if c is not None]
@@ -50,7 +51,7 @@ def total(pairs: Pairs, compiled: Compiled | None = None) -> Tensor:
         found, left = compiled.together.values(rows)
         reached = set(chosen) - {chosen[k] for k in left}
         rest = [pair for i, pair in enumerate(pairs) if i not in reached]
-    return added([*([] if found is None else [found]), *(values(rest, compiled) if rest else [])])
+    return added([*found, *(values(rest, compiled) if rest else [])])
 
 
 @torch.no_grad()

@@ -27,9 +27,14 @@ def shrink(w: Tensor, second: Tensor, eps: Tensor, pull: Tensor, ratio: Tensor) 
     w.copy_(torch.copysign(small / (root + pull * (1.0 - ratio)), w))  # one division: it is what costs
 
 
+def traced() -> bool:
+    """Whether torch.compile or torch.func looks on, which see no memory."""
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
 @torch.no_grad()
 def line(t: Tensor) -> Tensor:
     """The memory of t as one dimension; no view, on whose base the compiler would specialise."""
-    return torch.empty(0, dtype=t.dtype, device=t.device).set_(
-        t.untyped_storage(), t.storage_offset(), (t.numel(),), (1,)
-    )
+    with torch.inference_mode(False):  # it may be kept, and written to later
+        found = torch.empty(0, dtype=t.dtype, device=t.device)
+        return found.set_(t.untyped_storage(), t.storage_offset(), (t.numel(),), (1,))

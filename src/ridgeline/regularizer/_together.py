@@ -5,7 +5,9 @@ one tensor. The lines of memory of weights and optimizer state are kept from ste
 stay where they are; gradients are new each time.
 """
 
+import weakref
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any, TypeAlias
@@ -14,15 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from ridgeline.regularizer._passes import SMALLEST, add_slopes, line, mixed, shrink
+from ridgeline.regularizer._passes import SMALLEST, add_slopes, line, mixed, shrink, traced
 from ridgeline.regularizer._pieces import flat
 
 # Tensors of one call: what the compiler is given grows with them.
 MOST = 16
-# A line that so many calls have not used lies where no weight lies any more.
-_STALE = 8
+# A tensor that has moved so often is moved at every step: its line is made anew each time.
+_RESTLESS = 2
 
-Place: TypeAlias = tuple[int, int, torch.dtype, tuple[int, ...]]
+# Where a tensor lies, and how.
+Place: TypeAlias = tuple[int, torch.Size, tuple[int, ...], torch.dtype]
 # The places of rows, and their lines: the first tensors of all rows, then the second ones.
 Call: TypeAlias = tuple[list[int], list[Tensor]]
 
@@ -55,6 +58,16 @@ def _kernel(passing: Callable[..., Any], count: int) -> Callable[..., Any]:
     return torch.compile(own, dynamic=True, fullgraph=True)
 
 
+@dataclass
+class _Held:
+    """The line of one tensor, as long as that lives and stays where it is."""
+
+    tensor: "weakref.ref[Tensor]"
+    place: Place
+    line: Tensor | None
+    moves: int
+
+
 class Together:
     """The passes over many tensors, for the numbers of tensors that were compiled.
 
@@ -63,9 +76,7 @@ class Together:
 
     def __init__(self) -> None:
         self._sizes: set[int] = set()
-        self._lines: dict[Place, Tensor] = {}
-        self._used: dict[Place, int] = {}
-        self._turn = self._changed = 0
+        self._held: dict[int, _Held] = {}
         self._numbers: dict[tuple[Any, ...], tuple[Any, Tensor]] = {}
 
     def compile_now(self, weights: Sequence[Tensor], modes: Collection[str]) -> None:
@@ -89,15 +100,14 @@ class Together:
             self._sizes |= sizes
 
     @torch.no_grad()
-    def values(self, rows: Sequence[tuple[Tensor, float, float]]) -> tuple[Tensor | None, list[int]]:
-        """Σ c (ρ|w| + ½(1 − ρ)w²) of rows (w, c, ρ), at least float32, and the places of rows left out."""
-        total: Tensor | None = None
+    def values(self, rows: Sequence[tuple[Tensor, float, float]]) -> tuple[list[Tensor], list[int]]:
+        """Σ c (ρ|w| + ½(1 − ρ)w²) of rows (w, c, ρ), at least float32, call by call; the places of rows left out."""
+        totals: list[Tensor] = []
         calls, left = self._calls([(w,) for w, *_ in rows])
         for places, lines in calls:
             numbers = self._table(tuple(rows[i][1:] for i in places), lines[0])
-            found = _kernel(_values, len(places))(lines, numbers)
-            total = found if total is None else total + found
-        return total, left
+            totals.append(_kernel(_values, len(places))(lines, numbers))
+        return totals, left
 
     @torch.no_grad()
     def slopes(self, rows: Sequence[tuple[Tensor, Tensor, float, float]]) -> list[int]:
@@ -125,7 +135,8 @@ class Together:
         Args:
             passing: how many tensors of a row are new each time, so that their lines are not kept.
         """
-        self._turn += 1
+        if traced():
+            return [], list(range(len(rows)))
         found: dict[tuple[torch.dtype, torch.device], list[tuple[int, list[Tensor]]]] = {}
         for place, row in enumerate(rows):
             lines = self._lines_of(row, passing)
@@ -140,29 +151,40 @@ class Together:
                 taken, members = members[:size], members[size:]
                 lines = [own[k] for k in range(len(rows[0])) for _, own in taken]
                 calls.append(([place for place, _ in taken], lines))
-        if self._turn - self._changed <= 2 * _STALE:
-            self._forget()
         reached = {place for places, _ in calls for place in places}
         return calls, [place for place in range(len(rows)) if place not in reached]
 
     def _lines_of(self, row: tuple[Tensor, ...], passing: int) -> list[Tensor] | None:
         """The row as lines of memory; None where it is small, no plain memory, or of one tensor twice."""
-        if not _divisible(row[0]) or torch.compiler.is_compiling():
+        if not _divisible(row[0]):
             return None
-        places: list[Place] = [(t.data_ptr(), t.numel(), t.dtype, t.stride()) for t in row[passing:]]
-        known = not passing and all(p in self._lines and p[1:] == places[0][1:] for p in places)
-        if not known and not _alike(row):
+        places = [(t.data_ptr(), t.shape, t.stride(), t.dtype) for t in row]
+        kept = [self._kept(t, place) for t, place in zip(row[passing:], places[passing:], strict=True)]
+        known = not passing and all(line is not None for line in kept)
+        if not (known and all(p[1:] == places[0][1:] for p in places)) and not _alike(row):
             return None
-        for t, place in zip(row[passing:], places, strict=True):
-            if place not in self._lines:  # kept, a line holds its memory: nothing else can come to lie there
-                self._lines[place], self._changed = line(t), self._turn
-            self._used[place] = self._turn
-        return [*map(line, row[:passing]), *(self._lines[place] for place in places)]
+        made = [line(t) for t in row[:passing]]
+        for t, place, there in zip(row[passing:], places[passing:], kept, strict=True):
+            made.append(self._keep(t, place) if there is None else there)
+        return made
 
-    def _forget(self) -> None:
-        """Let go of the memory of weights that have moved."""
-        for place in [p for p, turn in self._used.items() if self._turn - turn > _STALE]:
-            del self._lines[place], self._used[place]
+    def _kept(self, t: Tensor, place: Place) -> Tensor | None:
+        """The line of a tensor that lies where it lay."""
+        held = self._held.get(id(t))
+        if held is None or held.line is None or held.tensor() is not t or held.place != place:
+            return None
+        return (
+            held.line if held.line.data_ptr() == place[0] else None
+        )  # memory may move with all that refers to it
+
+    def _keep(self, t: Tensor, place: Place) -> Tensor:
+        """Its line, made anew; kept as long as the tensor lives, unless it moves again and again."""
+        before, key = self._held.get(id(t)), id(t)
+        moves = before.moves + 1 if before is not None and before.tensor() is t else 0
+        found = line(t)
+        gone = weakref.ref(t, lambda _: self._held.pop(key, None))
+        self._held[key] = _Held(gone, place, found if moves <= _RESTLESS else None, moves)
+        return found
 
     def _table(self, rows: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
         """The rows as a tensor beside `like`, at least float32; that of the last call where nothing has changed."""
@@ -170,8 +192,9 @@ class Together:
         before = self._numbers.get(key)
         if before is not None and before[0] == rows:
             return before[1]
-        wide = torch.promote_types(like.dtype, torch.float32)
-        found = torch.tensor(rows, dtype=wide, device=like.device)
+        found = torch.tensor(rows, dtype=torch.promote_types(like.dtype, torch.float32))
+        if like.is_cuda:  # a copy from ordinary memory would wait for the device
+            found = found.pin_memory().to(like.device, non_blocking=True)
         self._numbers[key] = rows, found
         return found
 
