@@ -28,10 +28,7 @@ def show(works: Sequence[Work], share: float, rounds: int, threads: int) -> None
     """Print each row's candidates, and how far from the best the choice was, alone and with planning."""
     with Seats(threads) as seats:
         for work in works:
-            if work.missing:
-                print(f"\n{work.name}: skipped, {work.missing}")
-            else:
-                _row(seats, shortened(work, share), rounds)
+            _row(seats, shortened(work, share), rounds)
 
 
 def _row(seats: Seats, work: Work, rounds: int) -> None:

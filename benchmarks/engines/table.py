@@ -20,9 +20,6 @@ def shortened(work: Work, share: float) -> Work:
 def row(seats: Seats, work: Work, arms: Sequence[Arm], rounds: int) -> None:
     """Run and print one row."""
     print(f"\n{work.name}: {work.steps} steps, {work.lanes} lanes", flush=True)
-    if work.missing:
-        print(f"  skipped: {work.missing}")
-        return
     run: list[Arm] = []
     for arm in arms:
         why = arm.missing

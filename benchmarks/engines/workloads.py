@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ridgeline import Splits, Study
-from ridgeline.study._config import TrainConfig
 
 EVALUATE_EVERY = 100
 _STRENGTHS = 8
@@ -59,12 +58,6 @@ class Work:
     def outputs(self) -> int:
         """A linear model predicts one number, a network ten classes."""
         return 1 if self.hidden == () else 10
-
-    @property
-    def missing(self) -> str:
-        """What this version of ridgeline lacks for the row; "" where nothing."""
-        there = not self.precision or "precision" in TrainConfig.model_fields
-        return "" if there else "train has no `precision` yet"
 
     def asked(self) -> list[Asked]:
         """Lanes differ in strength and seed: every strength with seed 0, then with seed 1, and so on."""

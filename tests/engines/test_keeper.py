@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from ridgeline.lanes import Checkpoint, ForeignCheckpointError
-from ridgeline.store import DamagedError
+from ridgeline.store import DamagedError, write_sealed
 from ridgeline.study._checkpoints import (
     Keeper,
     check_maker,
@@ -191,3 +192,10 @@ def test_half_written_ones_are_not_taken_for_whole(tmp_path: Path) -> None:
 
 def test_a_packs_name_follows_from_its_trials() -> None:
     assert name_of(["a", "b"]) == name_of(["b", "a"]) != name_of(["a"])
+
+
+@pytest.mark.parametrize("facts", [{"format": 1}, {"format": 1, "made_by": {}}, ["format"]])
+def test_facts_that_lack_what_is_read_are_refused(tmp_path: Path, facts: Any) -> None:
+    write_sealed(tmp_path / "x.safetensors", {}, facts)
+    with pytest.raises(ForeignCheckpointError, match="neither its lanes nor what made it"):
+        read_checkpoint(tmp_path / "x.safetensors")

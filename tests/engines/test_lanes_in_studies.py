@@ -9,13 +9,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ridgeline import RidgelineError, Study
+from ridgeline.data import Splits
 from ridgeline.report import Results
+from ridgeline.store import read_json
 from ridgeline.study._packs import units_of
 from ridgeline.study._plan import Plan, ProgramPlan
+from ridgeline.study._underway import units_to_do
 
 HERE = "tests.engines.test_lanes_in_studies"
 BASE: dict[str, Any] = {
@@ -233,3 +237,49 @@ def test_packs_in_processes_are_the_packs_here(tmp_path: Path) -> None:
     two, one = (study().run(tmp_path / name, engine="lanes") for name in ("two", "one"))
     for ours, theirs in zip(tables(two.path), tables(one.path), strict=True):
         assert ours.equals(theirs)
+
+
+def test_packs_not_yet_begun_stay_as_they_were_cut(tmp_path: Path) -> None:
+    """What an interruption left over is no other pack because others are done."""
+    made = study(seeds=5)
+    trials, arms = made.trials(), tuple(dict.fromkeys(t.arm for t in made.trials()))
+    plan = Plan("lanes", "cpu", 2, 1, "", (ProgramPlan(arms, "lanes", "broadcast", 10, ""),))
+    whole = units_of(trials, plan)
+    assert [len(unit.trials) for unit in whole] == [10, 10, 10]
+    known = {t.trial_id: t for t in trials}
+    left = [t for t in trials if t not in whole[0].trials]
+    assert units_to_do(tmp_path, left, known, plan, print)[0] == whole[1:]
+    cut = [t for t in trials if t not in whole[0].trials[:4]]
+    again, _ = units_to_do(tmp_path, cut, known, plan, print)
+    assert again[:2] == whole[1:]
+    assert {t.trial_id for unit in again for t in unit.trials} == {t.trial_id for t in cut}
+
+
+def drawn_sizes() -> Splits:
+    """As many training examples as the draw has it, which is seeded by the trial's seed."""
+    x = torch.randn(40 + int(torch.randint(0, 40, ())), 4)
+    return Splits(train=(x[20:], (x[20:, 0] > 0).long()), val=(x[:20], (x[:20, 0] > 0).long()))
+
+
+def test_what_differs_by_seed_trains_alone_and_says_so(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "data": {"factory": f"{HERE}:drawn_sizes"},
+        "train": {"lr": 0.1, "steps": 4, "batch_size": 5},
+        "vary": {"train.lr": [0.1, 0.2]},
+    }
+    with pytest.warns(UserWarning, match="cannot share a program"):
+        found = study(**changes).run(tmp_path / "lanes", engine="lanes")
+    alone = study(**changes).run(tmp_path / "solo", engine="solo")
+    assert found.trials.drop("seconds").equals(alone.trials.drop("seconds"))
+
+
+def test_the_command_that_began_a_run_goes_on_with_it(tmp_path: Path) -> None:
+    """Also where lanes were asked for, and none were possible."""
+    drawing = {"model": {"factory": f"{HERE}:Drawing"}, "vary": {"train.lr": [0.1, 0.2]}}
+    first = study(**drawing, seeds=1).run(tmp_path / "lanes", engine="lanes")
+    assert read_json(tmp_path / "lanes" / "plan.json")["engine"] == "solo"
+    more = study(**drawing, seeds=2).run(tmp_path / "lanes", engine="lanes")
+    assert len(more.trials) == 2 * len(first.trials)
+    study(**drawing, seeds=1).run(tmp_path / "solo", engine="solo")
+    with pytest.raises(RidgelineError, match="a run keeps its plan"):
+        study(**drawing, seeds=2).run(tmp_path / "solo", engine="lanes")

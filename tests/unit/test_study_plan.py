@@ -162,6 +162,26 @@ def test_a_stored_plan_is_the_plan() -> None:
         Plan.from_dict({**plan.as_dict(), "candidates": [{"name": "solo"}]})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threads": 0},
+        {"threads": "2"},
+        {"processes": True},
+        {"products": "mkl"},
+        {"engine": "fast"},
+        {"programs": [{**PACKS.__dict__, "lanes": 0}]},
+        {"programs": [{**PACKS.__dict__, "rule": "mine"}]},
+        {"programs": [{**PACKS.__dict__, "engine": "fast"}]},
+    ],
+)
+def test_a_plan_that_was_spoilt_is_refused(changes: dict[str, object]) -> None:
+    plan = Plan("solo", "cpu", 2, 1, "two", (PACKS,)).as_dict()
+    assert Plan.from_dict(plan).programs == (PACKS,)
+    with pytest.raises(RidgelineError, match="choose another --out"):
+        Plan.from_dict({**plan, **changes})
+
+
 def test_plans_of_older_versions_are_read() -> None:
     first = {"engine": "solo", "device": "cpu", "processes": 2, "threads": 1, "reason": "two"}
     assert Plan.from_dict(first) == Plan("solo", "cpu", 2, 1, "two")

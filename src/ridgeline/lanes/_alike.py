@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ridgeline.errors import RidgelineError
 from ridgeline.lanes._shared import NotStackableError
 from ridgeline.lanes._stack import Layout
 from ridgeline.noise import Dropout
@@ -19,15 +18,12 @@ def check_alike(template: nn.Module, layout: Layout, model: nn.Module, trained: 
 
     Raises:
         NotStackableError: where they differ.
-        RidgelineError: where nothing can be trained.
     """
     here = {slot.name: slot.shape for slot in layout.slots}
     if here != {name: tuple(t.shape) for name, t in trained.items()}:
         raise NotStackableError("the trials' models have parameters of different shapes")
     if _layers(template) != _layers(model):
         raise NotStackableError("the trials' models are built of different layers")
-    if not trained:
-        raise RidgelineError("the model has no trainable parameters; nothing can be trained.")
 
 
 def _layers(model: nn.Module) -> list[tuple[type[nn.Module], str]]:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.library import Library, get_kernel
 
+from ridgeline.lanes._products import nothing_by_lane
+
 Kernel: TypeAlias = Callable[..., Any]
 
 # The product that an operation is made of, and how it stores it.
@@ -124,6 +126,7 @@ def bf16_products() -> Iterator[None]:
         for name, kernel in made.items():
             library.impl(name, kernel, "CPU", with_keyset=True, allow_override=True)
     try:
-        yield
+        with nothing_by_lane():
+            yield
     finally:
         library._destroy()

@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 def checkpoint_of(pack: Pack, names: Sequence[str]) -> Checkpoint:
-    """The pack as it is; later updates change the tensors of it.
+    """The pack as it is; later updates change what it holds, so it is written before them.
 
     Args:
         names: of the lane of each program, by its place.

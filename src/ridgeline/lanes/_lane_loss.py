@@ -24,7 +24,11 @@ def batch_losses(loss: LossName, output: Tensor, y: Tensor, smoothing: Tensor | 
         return losses_by_example(loss, output, y).mean(1)
     logs = torch.log_softmax(output, 2)
     hit = -logs.gather(2, y[:, :, None]).squeeze(2)
-    return ((1.0 - smoothing[:, None]) * hit - smoothing[:, None] * logs.mean(2)).mean(1)
+    share = smoothing[:, None]
+    spread = torch.where(
+        share > 0, share * logs.mean(2), 0.0
+    )  # a logit of −∞ is no matter where there is none
+    return ((1.0 - share) * hit - spread).mean(1)
 
 
 def corrects(output: Tensor, y: Tensor) -> Tensor:

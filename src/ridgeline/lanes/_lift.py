@@ -68,8 +68,16 @@ def _lifted(
         for key, t in [*module._parameters.items(), *module._buffers.items()]
         if t is not None
     }
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    if any(hooks):
         raise NotNativeError(f"{path} has hooks")
+    if kind.train is not nn.Module.train or {"forward", "train"} & vars(module).keys():
+        raise NotNativeError(f"{path} has a forward or train of its own")
     if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
         children = module._modules.items()
         return layers.sequence(

@@ -39,6 +39,17 @@ def by_lane(a: Tensor, b: Tensor, added: Tensor | None = None) -> list[Tensor] |
     return [linear(x, w.t(), bias) for x, w, bias in zip(a, b, biases, strict=True)]
 
 
+@contextmanager
+def nothing_by_lane() -> Iterator[None]:
+    """Within, lanes leave every product to torch: its kernels were replaced."""
+    global _ACTIVE
+    before, _ACTIVE = _ACTIVE, "torch"
+    try:
+        yield
+    finally:
+        _ACTIVE = before
+
+
 def is_large(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN would be given the product a b of (m, k) and (k, n)."""
     return a.dtype is b.dtype is torch.float32 and a.shape[0] * a.shape[1] * b.shape[1] >= _LARGE

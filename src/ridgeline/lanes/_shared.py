@@ -1,6 +1,5 @@
 """What trials must have in common to share a program, and what stands in the way."""
 
-import copy
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,13 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes._lift import NotNativeError, lift
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
-from ridgeline.lanes._pass import Layer, Pass
+from ridgeline.lanes._pass import Layer
+from ridgeline.lanes._same_as_alone import difference
 from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stacked import obstacle, signature
 from ridgeline.lanes._updates import setting
@@ -56,7 +56,8 @@ def shared(program: Program) -> tuple[object, ...]:
     points = None if t.evaluate_at is None else tuple(sorted(t.evaluate_at))
     named = tuple(sorted(t.sets.items()))
     own = (t.optimizer, t.nesterov, t.batch_size, t.steps, t.loss, t.evaluate_every, points, t.train_examples)
-    return (*own, t.precision, named, sets, program.data.task, program.metric)
+    # a lane without momentum has no buffer for it
+    return (*own, t.momentum > 0, t.precision, named, sets, program.data.task, program.metric)
 
 
 def layer_of(model: nn.Module, made: Mapping[int, LaneDropout]) -> tuple[Path, Layer]:
@@ -87,15 +88,15 @@ def path_of(program: Program, device: torch.device, model: nn.Module) -> Path:
         devices=[]
     ):  # anew: a forward pass may leave in a module what cannot be copied
         models = [program.build(Clock(program.seed + k), program.data).to(device) for k in (0, 1)]
-    path, layer = layer_of(models[0], _for_two(models[0], sources))
-    if program.training.precision == "bf16":
-        return Path("solo", f"{path.reason}, where autocast does not reach")
     x, _ = program.data.train.batch(torch.arange(min(4, len(program.data.train))))
     try:
+        path, layer = layer_of(models[0], _for_two(models[0], sources))
+        if program.training.precision == "bf16":
+            return Path("solo", f"{path.reason}, where autocast does not reach")
         with torch.random.fork_rng(devices=[]):
-            why = _compared(layer, models, x.to(device))
+            why = difference(layer, models, x.to(device))
     except Exception as error:  # a person's forward may fail under vmap in any way
-        why = f"it fails under torch.func.vmap ({reason(error)})"
+        return Path("solo", f"it fails under torch.func.vmap ({reason(error)})")
     return Path("solo", why) if why else path
 
 
@@ -109,6 +110,9 @@ def obstacle_to(program: Program, model: nn.Module) -> str:
         return "the examples are streamed from a Dataset"
     if program.own_terms:
         return OWN_TERM
+    for name, p in model.named_parameters():
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            return f"a hook acts on the gradient of {name}"
     if len({p.dtype for p in model.parameters()}) > 1:
         return "its parameters have several dtypes"
     with warnings.catch_warnings():
@@ -122,33 +126,4 @@ def obstacle_to(program: Program, model: nn.Module) -> str:
         why = obstacle(row.penalty)
         if why:
             return why
-    return ""
-
-
-def _compared(layer: Layer, models: list[nn.Module], x: Tensor) -> str:
-    """What differs between two lanes under vmap and the two models alone; "" where nothing does."""
-    tensors = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in models]
-    for training in (True, False):
-        alone = [copy.deepcopy(m).train(training) for m in models]
-        stacks = {
-            name: torch.stack([own[name].detach() for own in tensors]).requires_grad_(t.requires_grad)
-            for name, t in tensors[0].items()
-        }
-        found = layer(Pass(stacks, training), x.expand(2, *x.shape))
-        expected = torch.stack([m(x) for m in alone])
-        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
-            return "under torch.func.vmap its outputs are others"
-        found.square().sum().backward()
-        expected.square().sum().backward()
-        for name, t in stacks.items():
-            grads = [dict(m.named_parameters()).get(name) for m in alone]
-            for lane, p in enumerate(grads):
-                if p is None or not p.requires_grad:
-                    continue
-                if p.grad is None or t.grad is None:
-                    return f"{name} takes no part in the loss"
-                if not torch.allclose(
-                    t.grad[lane], p.grad, rtol=1e-2, atol=1e-4 * float(p.grad.abs().max()) + 1e-7
-                ):
-                    return f"under torch.func.vmap the gradient of {name} is another"
     return ""

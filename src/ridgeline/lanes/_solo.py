@@ -241,7 +241,7 @@ class _Trial:
         self.diverged = not all(math.isfinite(evaluation.loss) for evaluation in found.values())
         if not self.diverged and found["val"].loss < self.best_loss:
             self.best_loss, self.best_step = found["val"].loss, self.step
-            self.best_state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.best_state = {k: v.detach().clone() for k, v in _tensors(self.model)}
         return row
 
     def moving_sets(self) -> dict[str, Examples]:
@@ -265,6 +265,11 @@ class _Trial:
         ours = 0.0 if self.regularizer is None else float(self.regularizer.penalty())
         return ours + (0.0 if own is None else float(own))
 
+    @torch.no_grad()
+    def _take_best(self) -> None:
+        for name, t in _tensors(self.model):
+            t.copy_(self.best_state[name])
+
     def outcome(self, seconds: float) -> Outcome:
         """Evaluate every set whole at the last and the best step; leaves the model at the best."""
         weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
@@ -275,7 +280,7 @@ class _Trial:
             last, _ = measure(self.callable, self.sets, loss, self.device)
             best = last
             if self.best_step != self.step:
-                self.model.load_state_dict(self.best_state)
+                self._take_best()
                 best, _ = measure(self.callable, self.sets, loss, self.device)
         return Outcome(
             status="diverged" if self.diverged else "done",
@@ -288,6 +293,11 @@ class _Trial:
             weights=weights,
             audit=self.own_audit + ([] if self.regularizer is None else self.regularizer.audit().rows),
         )
+
+
+def _tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters and all buffers: a state_dict leaves out those that are not persistent."""
+    return [*model.named_parameters(), *model.named_buffers()]
 
 
 class _Patience:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ridgeline.lanes._masks import LaneDropout
 from ridgeline.lanes._pass import Layer, Pass
@@ -72,7 +73,8 @@ def vmapped(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
 
     def layer(here: Pass, x: Tensor) -> Tensor:
         twin.train(here.training)
-        found: Tensor = vmap(one, randomness="error")(dict(here.weights), x)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused ones have no rule for vmap, and run lane by lane
+            found: Tensor = vmap(one, randomness="error")(dict(here.weights), x)
         return found
 
     return layer

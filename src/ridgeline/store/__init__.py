@@ -5,6 +5,7 @@ from ridgeline.store._folder import read_json as read_json
 from ridgeline.store._folder import write_json as write_json
 from ridgeline.store._parts import finished_parts as finished_parts
 from ridgeline.store._parts import write_part as write_part
+from ridgeline.store._provenance import processor as processor
 from ridgeline.store._provenance import provenance as provenance
 from ridgeline.store._sealed import DamagedError as DamagedError
 from ridgeline.store._sealed import read_sealed as read_sealed

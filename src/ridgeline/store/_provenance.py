@@ -17,14 +17,15 @@ def provenance(device: torch.device, threads: int, flush_denormal: bool) -> dict
         "polars": metadata.version("polars"),
         "python": sys.version.split()[0],
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": str(threads),
         "flush_denormal": str(flush_denormal),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the machine calls its processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

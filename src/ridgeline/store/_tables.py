@@ -104,7 +104,7 @@ def consolidate(run: Path, layout: pl.DataFrame, specification: str = "") -> Non
 
 
 # Facts of a part that do not hold for the whole run.
-_OF_ONE_TRIAL = ("ARROW:schema", "config", "pid", "precision", "halved")
+_OF_ONE_TRIAL = ("ARROW:schema", "config", "pid", "engine", "precision", "halved")
 
 
 def _provenance(path: Path) -> dict[str, str]:

@@ -60,7 +60,8 @@ class Checked:
         kind = faster_products(largest) if self.device == "cpu" else "torch"
         if worth_measuring(work_s, sum(g.trials * g.program.training.steps for g in groups)):
             programs = measure(groups, self.engine, cores, kind)
-            return choose(programs, asked=self.engine, device=self.device, cores=cores, products=kind)
+            made = choose(programs, asked=self.engine, device=self.device, cores=cores, products=kind)
+            return replace(made, asked=self.engine)
         plan = unmeasured(
             [group.plan(self.engine) for group in groups],
             asked=self.engine,
@@ -69,7 +70,7 @@ class Checked:
             work_s=work_s,
             parameters=max(group.work.parameters for group in groups),
         )
-        return replace(plan, products=kind)
+        return replace(plan, products=kind, asked=self.engine)
 
 
 def check_trials(trials: Sequence[Trial], data_dir: Path | None, device: str, engine: str) -> Checked:

@@ -12,7 +12,7 @@ import torch
 
 from ridgeline.errors import RidgelineError
 from ridgeline.lanes import Checkpoint, ForeignCheckpointError, Products
-from ridgeline.store import read_sealed, write_sealed
+from ridgeline.store import processor, read_sealed, write_sealed
 
 FORMAT = 1
 # Seconds between two checkpoints of a pack, and how many times longer than the last one took it trains at least.
@@ -52,7 +52,11 @@ def generations(run: Path) -> dict[str, list[str]]:
 
 def made_by(rule: str, products: Products, device: str) -> dict[str, str]:
     """What decides the last bits: a checkpoint is of use only where all of it is the same."""
-    versions = {"ridgeline": metadata.version("ridgeline"), "torch": torch.__version__}
+    versions = {
+        "ridgeline": metadata.version("ridgeline"),
+        "torch": torch.__version__,
+        "processor": processor(),
+    }
     return {**versions, "device": torch.device(device).type, "products": products, "rule": rule}
 
 
@@ -64,8 +68,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ForeignCheckpointError: where another version wrote it.
     """
     tensors, facts = read_sealed(path)
-    if facts.get("format") != FORMAT:
-        raise ForeignCheckpointError(f"its format is {facts.get('format')!r}, this version reads {FORMAT}")
+    if not isinstance(facts, dict) or not facts.keys() >= {"format", "made_by", "lanes", "step"}:
+        raise ForeignCheckpointError("it names neither its lanes nor what made it")
+    if facts["format"] != FORMAT:
+        raise ForeignCheckpointError(f"its format is {facts['format']!r}, this version reads {FORMAT}")
     return Checkpoint(tensors, facts)
 
 

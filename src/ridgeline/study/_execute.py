@@ -15,7 +15,7 @@ import torch
 
 from ridgeline.data import Data
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes import Outcome, Products, Program, products, train
+from ridgeline.lanes import NotStackableError, Outcome, Products, Program, products, train
 from ridgeline.store import provenance, write_part
 from ridgeline.study._packed import Surroundings, train_packed
 from ridgeline.study._packs import Unit
@@ -35,8 +35,9 @@ class Numerics:
 
 @contextmanager
 def prepared(threads: int, kind: Products) -> Iterator[Numerics]:
-    """A study's process: denormals are flushed, threads and products set, freed memory kept; then set back.
+    """A study's process: denormals are flushed, threads and products set, freed memory kept.
 
+    Threads and products are set back, and denormals count again.
     L2 under Adam drives weights into the denormal range, where a CPU step takes four times as long.
     """
     before = torch.get_num_threads()
@@ -129,10 +130,14 @@ def _trained(
 ) -> Generator[tuple[Trial, Outcome, str], None, None]:
     try:
         if unit.engine == "lanes":
-            yield from train_packed(unit, programs, around)
-        else:
-            (trial,) = unit.trials
-            yield trial, train(programs[trial.trial_id], around.device, around.on_steps), ""
+            try:
+                yield from train_packed(unit, programs, around)
+                return
+            except NotStackableError as error:  # before its first update: what differs by seed shows only now
+                around.say(f"{unit.label} cannot share a program: {error}. They train one after another.")
+        for trial in unit.trials:
+            if trial.trial_id not in unit.done:
+                yield trial, train(programs[trial.trial_id], around.device, around.on_steps), ""
     except RidgelineError:
         raise
     except Exception as error:  # a person's model or data may fail in any way

@@ -100,10 +100,8 @@ def train_packed(
         why = f"memory ran out with {len(waiting)} lanes"
         rest = tuple(trial for trial in waiting.values() if trial.trial_id not in unit.done)
         middle = -(-len(rest) // 2)
-        around.say(
-            f"{why} while training {unit.label}: they go on as packs of {middle} and {len(rest) - middle} lanes; "
-            f"the results are the same."
-        )
+        sizes = f"packs of {middle} and {len(rest) - middle} lanes" if len(rest) > 1 else "a smaller pack"
+        around.say(f"{why} while training {unit.label}: they go on as {sizes}; the results are the same.")
         for half in filter(None, (rest[:middle], rest[middle:])):
             smaller = replace(unit, trials=half, begun=keeper.latest, done=frozenset())
             yield from train_packed(smaller, programs, around, why)

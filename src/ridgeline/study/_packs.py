@@ -60,6 +60,7 @@ def program_key(config: Config) -> str:
     if "name" in model:
         model.pop("dropout", None)
     train = {key: value for key, value in identity["train"].items() if key not in _BY_LANE}
+    train["momentum"] = bool(identity["train"].get("momentum"))  # without, there is no buffer for it
     metrics = sorted({entry.metric for entry in config.regularization if entry.mode == "proximal"})
     shared = [identity["data"], model, train, identity["evaluate"], metrics]
     return json.dumps(shared, sort_keys=True, default=str)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 from ridgeline.errors import RidgelineError
 from ridgeline.lanes import Products
@@ -99,6 +99,7 @@ class Plan:
         seconds: how long the whole study should take, where that was reckoned.
         products: the library of large matrix products; fixed, since sums are taken in another order.
         candidates: what was chosen from; none where nothing was measured.
+        asked: the engine that was asked for.
     """
 
     engine: str
@@ -110,6 +111,7 @@ class Plan:
     seconds: float | None = None
     products: Products = "torch"
     candidates: tuple[Candidate, ...] = ()
+    asked: str = "auto"
 
     def as_dict(self) -> dict[str, Any]:
         """For plan.json."""
@@ -125,9 +127,22 @@ class Plan:
         try:
             candidates = tuple(Candidate(**each) for each in value.get("candidates", ()))
             programs = tuple(_program(each) for each in value.get("programs", ()))
-            return cls(**{**value, "programs": programs, "candidates": candidates})
+            found = cls(**{**value, "programs": programs, "candidates": candidates})
+            if not _allowed(found):
+                raise TypeError
+            return found
         except (TypeError, KeyError, AttributeError):
             raise RidgelineError("plan.json is not one of this version's; choose another --out.") from None
+
+
+def _allowed(plan: Plan) -> bool:
+    """Whether its numbers and words are such as a plan may hold."""
+    counts = [plan.processes, plan.threads, *(program.lanes for program in plan.programs)]
+    engines = {plan.engine, *(program.engine for program in plan.programs)}
+    rules = {program.rule for program in plan.programs}
+    whole = all(type(count) is int and count >= 1 for count in counts)
+    known = engines <= {"solo", "lanes"} and rules <= {"", "grouped", "broadcast"}
+    return whole and known and plan.products in get_args(Products)
 
 
 def _program(value: Mapping[str, Any]) -> ProgramPlan:

@@ -115,7 +115,7 @@ def _stored_plan(out: Path, engine: str, device: str) -> Plan | None:
         return None
     plan = Plan.from_dict(stored)
     for asked, there, option in ((engine, plan.engine, "engine"), (device, plan.device, "device")):
-        if asked not in ("auto", there):
+        if asked not in ("auto", there) and (option, asked) != ("engine", plan.asked):
             raise RidgelineError(
                 f"{out} was begun with --{option} {there}, and a run keeps its plan; leave --{option} {asked} out, "
                 f"or choose another --out."

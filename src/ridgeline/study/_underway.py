@@ -44,7 +44,18 @@ def units_to_do(
             taken.update(lanes)
             for trial in own:
                 waiting.pop(trial.trial_id, None)
-    return units + units_of(list(waiting.values()), plan), made
+    return units + _untouched(waiting, known, plan), made
+
+
+def _untouched(waiting: Mapping[str, Trial], known: Mapping[str, Trial], plan: Plan) -> list[Unit]:
+    """Packs that were not begun, as the plan cut them; what is over of others, cut anew."""
+    whole = [unit for unit in units_of(list(known.values()), plan) if _none_done(unit, waiting)]
+    inside = {trial.trial_id for unit in whole for trial in unit.trials}
+    return whole + units_of([t for name, t in waiting.items() if name not in inside], plan)
+
+
+def _none_done(unit: Unit, waiting: Mapping[str, Trial]) -> bool:
+    return all(trial.trial_id in waiting for trial in unit.trials)
 
 
 def _newest(
