@@ -102,7 +102,7 @@ def test_clipping_smoothing_and_schedules_go_lane_by_lane() -> None:
 
 def test_rmsprop_with_settings_of_its_own_in_each_lane() -> None:
     data, build = MODELS["mlp"]
-    settings = {"optimizer": "rmsprop", "lr": 0.01}
+    settings = {"optimizer": "rmsprop", "lr": 0.01, "momentum": 0.5}  # of all lanes, or of none
     rules = [rule("L1-proximal"), [], rule("L1-proximal"), rule("L2-loss")]
     programs = family(as_doubles(data), doubled(build), rules, [0, 1, 2, 3], **settings)
     changes: list[dict[str, Any]] = [
