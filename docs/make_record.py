@@ -120,7 +120,7 @@ def page(record: dict[str, Any]) -> str:
         + [number(a[metric]) for metric in ("train_loss", "val_loss", "val_accuracy")]
         for a in record["arms"]
     ]
-    stands = f"{record['trials']} trials, {record['seeds']} seeds"
+    stands = f"{record['trials']} trials, {record['seeds']} {'seed' if record['seeds'] == 1 else 'seeds'}"
     command = f"ridgeline run {name} --profile full"
     planned = record.get("planned_seeds", record["seeds"])
     if record["seeds"] < planned:

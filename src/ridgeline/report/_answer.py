@@ -126,10 +126,14 @@ def details(numbers: dict[str, Any]) -> list[str]:
         sentences.append(_accuracy(numbers, base, chosen["val_accuracy"]))
     test = numbers["test"]
     if test and test["difference"] and test["difference"]["test_loss"]:
+        found = (
+            ", without an interval."
+            if test["difference"]["test_loss"]["low"] is None
+            else " (paired difference {test.difference.test_loss.low:.3f} to {test.difference.test_loss.high:.3f})."
+        )
         sentences.append(
             "On the test set, opened for the baseline and the arm of lowest validation loss only, the loss goes from "
-            "{test.arms.0.test_loss.mean:.3f} to {test.arms.1.test_loss.mean:.3f} (paired "
-            "difference {test.difference.test_loss.low:.3f} to {test.difference.test_loss.high:.3f})."
+            f"{{test.arms.0.test_loss.mean:.3f}} to {{test.arms.1.test_loss.mean:.3f}}{found}"
         )
     return sentences
 
