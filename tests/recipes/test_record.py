@@ -78,7 +78,7 @@ def test_a_run_with_fewer_seeds_is_judged_when_recorded(
     assert outcomes["S1-2"] == "reproduced"
     page = MAKER.page(record)
     assert "Made by `ridgeline run line-weight-decay --profile full --seeds 1` and" in page
-    assert "5 trials, 1 seeds of the 30 that the recipe asks for" in page
+    assert "5 trials, 1 seed of the 30 that the recipe asks for" in page
     assert "S1-1b" in (tmp_path / "run" / "report.html").read_text()
     (tmp_path / "run" / "trials.parquet").touch()
     (tmp_path / "run" / "claims.json").write_text("{}")
