@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.library import Library, get_kernel
 
-from ridgeline.lanes._products import nothing_by_lane
+from ridgeline.lanes._products import lanes_taken_by
 
 Kernel: TypeAlias = Callable[..., Any]
 
@@ -126,7 +126,7 @@ def bf16_products() -> Iterator[None]:
         for name, kernel in made.items():
             library.impl(name, kernel, "CPU", with_keyset=True, allow_override=True)
     try:
-        with nothing_by_lane():
+        with lanes_taken_by("torch"):  # whose kernels were replaced
             yield
     finally:
         library._destroy()

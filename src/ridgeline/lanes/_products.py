@@ -40,10 +40,10 @@ def by_lane(a: Tensor, b: Tensor, added: Tensor | None = None) -> list[Tensor] |
 
 
 @contextmanager
-def nothing_by_lane() -> Iterator[None]:
-    """Within, lanes leave every product to torch: its kernels were replaced."""
+def lanes_taken_by(kind: Products) -> Iterator[None]:
+    """Within, the large products of single lanes are taken by `kind`."""
     global _ACTIVE
-    before, _ACTIVE = _ACTIVE, "torch"
+    before, _ACTIVE = _ACTIVE, kind
     try:
         yield
     finally:
@@ -84,18 +84,16 @@ def products(kind: Products) -> Iterator[None]:
         raise RidgelineError(
             "matrix products by oneDNN are asked for, which this build of torch lacks; choose another --out."
         )
-    global _ACTIVE
-    before, _ACTIVE = _ACTIVE, kind
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says once that a kernel is replaced, which is the purpose
         library.impl("mm", _mm, "CPU")
         library.impl("addmm", _addmm, "CPU")
     try:
-        yield
+        with lanes_taken_by(kind):
+            yield
     finally:
         library._destroy()
-        _ACTIVE = before
 
 
 def faster_products(largest: int) -> Products:

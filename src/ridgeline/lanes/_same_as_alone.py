@@ -79,10 +79,11 @@ def _remembered(model: nn.Module) -> dict[str, Any]:
 
 
 def _holds_tensors(value: Any) -> bool:
-    held = (
-        value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
-    )
-    return any(isinstance(each, Tensor) for each in held)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, set)):
+        return False
+    return any(isinstance(each, Tensor) for each in value)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Values, gradients and proximal steps of many tensors: together where they were compiled, else one by one."""
 
 from collections.abc import Sequence
-from typing import TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor
@@ -33,6 +33,12 @@ def _signs(penalty: Penalty) -> TypeGuard[L1 | ElasticNet]:
     return type(penalty) in (L1, ElasticNet) and kernels.plain(penalty)
 
 
+def _rest(items: Sequence[Any], chosen: Sequence[int], left: Sequence[int]) -> list[Any]:
+    """What was not chosen, and of the chosen what was left out, by its place among them; in order."""
+    reached = set(chosen) - {chosen[k] for k in left}
+    return [item for i, item in enumerate(items) if i not in reached]
+
+
 def _share(penalty: Penalty) -> float:
     assert _signs(penalty)
     return l1_share(penalty)
@@ -49,8 +55,7 @@ def total(pairs: Pairs, compiled: Compiled | None = None) -> Tensor:
         chosen = [i for i, c in enumerate(numbers) if c is not None]
         rows = [(pairs[i][1], c, _share(pairs[i][0])) for i, c in enumerate(numbers) if c is not None]
         found, left = compiled.together.values(rows)
-        reached = set(chosen) - {chosen[k] for k in left}
-        rest = [pair for i, pair in enumerate(pairs) if i not in reached]
+        rest = _rest(pairs, chosen, left)
     return added([*found, *(values(rest, compiled) if rest else [])])
 
 
@@ -65,8 +70,7 @@ def add_gradients(pulls: Sequence[Pull], compiled: Compiled | None) -> None:
             if c is not None and isinstance(factor, float) and p.grad is not None:
                 rows.append((p.grad, p, factor * c, _share(simpler(penalty))))
                 chosen.append(i)
-        reached = set(chosen) - {chosen[k] for k in compiled.together.slopes(rows)}
-        rest = [pull for i, pull in enumerate(pulls) if i not in reached]
+        rest = _rest(pulls, chosen, compiled.together.slopes(rows))
     for penalty, p, factor in rest:
         kernels.add_gradient(grad_shard(p), penalty, local(p), factor, compiled)
 
@@ -85,7 +89,6 @@ def shrink(steps: Sequence[Shrinking], compiled: Compiled | None) -> None:
             if step.eps is not None and isinstance(step.top, float) and scaled(penalty, p, step):
                 rows.append((p, state[0], step.eps, c * step.top, l1_share(penalty)))
                 chosen.append(i)
-        reached = set(chosen) - {chosen[k] for k in compiled.together.shrink(rows)}
-        rest = [each for i, each in enumerate(steps) if i not in reached]
+        rest = _rest(steps, chosen, compiled.together.shrink(rows))
     for penalty, p, step, state in rest:
         prox_of_whole(penalty, p, step, state, compiled)

@@ -173,9 +173,8 @@ class Together:
         held = self._held.get(id(t))
         if held is None or held.line is None or held.tensor() is not t or held.place != place:
             return None
-        return (
-            held.line if held.line.data_ptr() == place[0] else None
-        )  # memory may move with all that refers to it
+        # memory may move with all that refers to it
+        return held.line if held.line.data_ptr() == place[0] else None
 
     def _keep(self, t: Tensor, place: Place) -> Tensor:
         """Its line, made anew; kept as long as the tensor lives, unless it moves again and again."""

@@ -60,16 +60,16 @@ class Checked:
         kind = faster_products(largest) if self.device == "cpu" else "torch"
         if worth_measuring(work_s, sum(g.trials * g.program.training.steps for g in groups)):
             programs = measure(groups, self.engine, cores, kind)
-            made = choose(programs, asked=self.engine, device=self.device, cores=cores, products=kind)
-            return replace(made, asked=self.engine)
-        plan = unmeasured(
-            [group.plan(self.engine) for group in groups],
-            asked=self.engine,
-            device=self.device,
-            cores=cores,
-            work_s=work_s,
-            parameters=max(group.work.parameters for group in groups),
-        )
+            plan = choose(programs, asked=self.engine, device=self.device, cores=cores, products=kind)
+        else:
+            plan = unmeasured(
+                [group.plan(self.engine) for group in groups],
+                asked=self.engine,
+                device=self.device,
+                cores=cores,
+                work_s=work_s,
+                parameters=max(group.work.parameters for group in groups),
+            )
         return replace(plan, products=kind, asked=self.engine)
 
 
