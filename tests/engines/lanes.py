@@ -141,9 +141,9 @@ def family(
     ]
 
 
-def taught(trials: Sequence[_Trial]) -> Pack:
+def taught(trials: Sequence[_Trial], device: torch.device = CPU) -> Pack:
     """A pack whose lanes are in the state of solo trials that have made equally many updates."""
-    pack = Pack([trial.program for trial in trials], CPU)
+    pack = Pack([trial.program for trial in trials], device)
     state = pack.state
     for lane, place in enumerate(state.order):
         trial = trials[place]
@@ -159,10 +159,10 @@ def taught(trials: Sequence[_Trial]) -> Pack:
     return pack
 
 
-def step_errors(programs: Sequence[Program], at: int) -> list[float]:
+def step_errors(programs: Sequence[Program], at: int, device: torch.device = CPU) -> list[float]:
     """‖lane − solo‖/‖step‖ of each lane over one update from the same state, before update number `at`."""
     with torch.random.fork_rng(devices=[]):
-        trials = [_Trial(each, CPU) for each in programs]
+        trials = [_Trial(each, device) for each in programs]
         orders = [
             list(batches(len(t.train_set), t.program.training.batch_size, t.program.seed, at)) for t in trials
         ]
@@ -170,7 +170,7 @@ def step_errors(programs: Sequence[Program], at: int) -> list[float]:
             trial.model.train()
             for index in order[:-1]:
                 trial.update(index)
-        pack = taught(trials)
+        pack = taught(trials, device)
         before = [torch.cat([p.detach().flatten() for p in _trained(t)]) for t in trials]
         pack.update()
         for trial, order in zip(trials, orders, strict=True):

@@ -14,6 +14,7 @@ from ridgeline.penalties import L2
 from ridgeline.select import Rule
 from tests.engines.lanes import (
     ADAM,
+    ADAMW,
     IMAGES,
     NESTEROV,
     RMSPROP_MOMENTUM,
@@ -47,7 +48,9 @@ def reversed_batches(each: Program, steps: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize(
-    "settings", [SGD, NESTEROV, ADAM, RMSPROP_MOMENTUM], ids=["sgd", "nesterov", "adam", "rmsprop"]
+    "settings",
+    [SGD, NESTEROV, ADAM, ADAMW, RMSPROP_MOMENTUM],
+    ids=["sgd", "nesterov", "adam", "adamw", "rmsprop"],
 )
 @pytest.mark.parametrize("name", ["mlp", "cnn", "residual", "attention"])
 def test_a_run_stays_as_near_to_solo_as_solo_to_itself(
@@ -59,9 +62,10 @@ def test_a_run_stays_as_near_to_solo_as_solo_to_itself(
         "residual": (IMAGES, own(Residual)),
         "attention": (classes(), own(Attention, dropout=0.0)),
     }[name]
-    steps = 100 if wide else 50
+    steps = 200 if wide else 50
     data, build = (as_doubles(data), doubled(build)) if wide else (data, build)
-    programs = family(data, build, [[], rule("L2-loss")], [0, 1], steps=steps, evaluate_every=50, **settings)
+    rules = [[], [] if "weight_decay" in settings else rule("L2-loss")]
+    programs = family(data, build, rules, [0, 1], steps=steps, evaluate_every=50, **settings)
     for each, lane, alone in zip(programs, packed(programs), solo(programs), strict=True):
         with torch.random.fork_rng(devices=[]):
             start = _Trial(each, CPU).model.state_dict()

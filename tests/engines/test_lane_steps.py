@@ -60,7 +60,9 @@ def test_a_step_is_that_of_solo(name: str, optimizer: str) -> None:
         else [[], rule("L2-coupled"), rule("L2-coupled", 0.3)]
     )
     programs = family(data, build, rules, [0, 1, 1], **OPTIMIZERS[optimizer])
-    for at in (1, 10, 100):
+    # the others fit their few examples by then: what is left of a gradient is rounding
+    long = name in ("mlp", "cnn", "residual", "attention") and optimizer in ("sgd", "adam", "adamw")
+    for at in (1, 10, 100, 1000) if long else (1, 10, 100):
         assert max(step_errors(programs, at)) < 1e-5
 
 

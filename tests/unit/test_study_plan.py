@@ -92,6 +92,9 @@ def test_how_many_lanes_fit_follows_from_memory() -> None:
     assert large * LARGE.parameters * 4 * 6 <= 1 << 30  # weights, gradients, best weights, optimizer state
     assert lanes_that_fit(replace(SMALL, parameters=10**10), 32, 64) == 2
     assert lanes_that_fit(SMALL, 32, 64) > lanes_that_fit(replace(SMALL, numbers=10**6), 32, 64)
+    seeds = lanes_that_fit(SMALL, 32, 64, examples=5e7)  # as where each seed holds out its own part of MNIST
+    assert 5e7 * seeds <= 1 << 30
+    assert lanes_that_fit(LARGE, 100, 784, room=4 << 30) >= 3 * large
 
 
 @pytest.mark.parametrize(

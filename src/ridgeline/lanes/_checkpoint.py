@@ -79,7 +79,7 @@ def checkpoint_of(pack: Pack, names: Sequence[str]) -> Checkpoint:
         "parameters": _parameters(state),
         "columns": list(columns),
         "whole": [name for name, values in columns.items() if isinstance(values[0], int)],
-        "running": pack.running.sizes,
+        "running": list(pack.running.sizes),
         "own": [_own(lane) for lane in lanes],
     }
     return Checkpoint({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, facts)

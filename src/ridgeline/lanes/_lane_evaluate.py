@@ -14,7 +14,7 @@ from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._stack import Layout
 
-# Numbers that one piece of an evaluation may read: 32 MB of float32.
+# Numbers that one piece of an evaluation may read, or compute on its way: 32 MB of float32.
 _PIECE = 1 << 23
 
 
@@ -64,14 +64,18 @@ def slices(lanes: int, most: int) -> Iterator[tuple[int, int]]:
 
 @torch.no_grad()
 def evaluate_lanes(
-    layer: Layer, weights: Mapping[str, Tensor], view: View, loss: LossName, lanes: int
+    layer: Layer, weights: Mapping[str, Tensor], view: View, loss: LossName, lanes: int, numbers: int
 ) -> LaneEvaluations:
-    """Data loss and correctness of each example of each lane, without penalty, dropout or label smoothing."""
+    """Data loss and correctness of each example of each lane, without penalty, dropout or label smoothing.
+
+    Args:
+        numbers: that a forward pass computes for one example.
+    """
     width = view.examples.x[0].numel()
     size = piece_size(
         len(view), width, view.examples.x.device
     )  # solo's: a lane's rounding depends on nothing else
-    most = _PIECE // (size * max(width, 256))
+    most = _PIECE // (size * max(width, numbers, 256))
     rows = []
     for first, last in slices(lanes, most):
         here = Pass({name: w[first:last] for name, w in weights.items()}, training=False)

@@ -57,7 +57,7 @@ def _whole(state: Stacking, places: list[int], loss: LossName, best: bool) -> di
     index = torch.tensor(places if len(places) > 1 else places * 2)
     tensors = state.tensors_of(index, best)
     return {
-        name: evaluate_lanes(state.layer, tensors, View(each.of(index)), loss, len(index))
+        name: evaluate_lanes(state.layer, tensors, View(each.of(index)), loss, len(index), state.numbers)
         for name, each in state.sets.items()
     }
 

@@ -124,7 +124,8 @@ class Pack:
         columns |= self.running.take(count)
         finite = [True] * count
         for name, view in views.items():
-            losses, shares = evaluate_lanes(state.layer, state.tensors(), view, loss, count).means()
+            found = evaluate_lanes(state.layer, state.tensors(), view, loss, count, state.numbers)
+            losses, shares = found.means()
             columns[f"{name}_loss"], columns[f"{name}_accuracy"] = list(losses), shares
             finite = [ok and math.isfinite(each) for ok, each in zip(finite, losses, strict=True)]
         with torch.no_grad():

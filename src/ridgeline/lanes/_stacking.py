@@ -17,6 +17,7 @@ from ridgeline.lanes._shared import NotStackableError, Path, layer_of, shared, s
 from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stack import Layout, layout_of
 from ridgeline.lanes._updates import Rule, Updates, rule_for
+from ridgeline.lanes._work import work_of
 from ridgeline.noise import Clock
 from ridgeline.select import assign
 
@@ -29,6 +30,7 @@ class Stacking:
         weights, grads: flat buffers; `views` and `leaves` are the same weights by name.
         kept: names of frozen parameters and of buffers, [L, *shape].
         best: flat weights and kept tensors of each lane's best step.
+        numbers: that a forward pass computes for one example of one lane.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Stacking:
                 self.kept[name][lane] = t
             rates.append([layer.p for layer in dropouts(model)])
             assigned.append(assign(model, program.rules) if program.rules else [])
+        x, _ = programs[0].data.train.batch(torch.arange(1))
+        self.numbers = work_of(model, x.to(device)).numbers  # the last lane's, which is not needed any more
         self.rates = rates
         self.updates = Updates(self.layout, [p.training for p in self.programs], rule)
         self.metric = programs[0].metric

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import torch
 
+from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes import (
     OWN_TERM,
     Path,
@@ -22,7 +23,7 @@ from ridgeline.lanes import (
 )
 from ridgeline.study._packs import program_key
 from ridgeline.study._plan import EngineName, ProgramPlan
-from ridgeline.study._predict import lanes_that_fit, predict_seconds
+from ridgeline.study._predict import PACK_BYTES, lanes_that_fit, predict_seconds
 from ridgeline.study._trials import Trial
 
 BESIDE = "without a penalty, it trains alone as the term of your own does: the two compare bit for bit"
@@ -35,6 +36,7 @@ class Group:
     Attributes:
         obstacle: why they cannot train in lanes, whatever their model; "" where they may.
         program, probed: of one of them, with a penalty where any has one.
+        seeds: of the study, which may draw examples anew.
         trainings: of each arm.
         trials: how many they have; an arm that is the same program as another counts with it.
     """
@@ -44,6 +46,7 @@ class Group:
     probed: Probed
     work: Work
     device: torch.device
+    seeds: int
     trainings: dict[str, Training] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -57,6 +60,13 @@ class Group:
         """Seconds that they would take one after another on one core, roughly."""
         training = self.program.training
         return self.trials * predict_seconds(self.work, training.batch_size, training.steps)
+
+    @property
+    def examples_bytes(self) -> float:
+        """What a lane adds to the examples that a pack holds, if each seed draws its own: lanes of one seed share."""
+        sets = [each for each in self.program.data.sets.values() if isinstance(each, ArrayExamples)]
+        own = sum(t.numel() * t.element_size() for each in sets for t in (each.x, each.y))
+        return own * min(self.seeds / self.trials, 1.0)
 
     @cached_property
     def path(self) -> Path:
@@ -77,7 +87,8 @@ class Group:
         if asked == "solo" or self.path.kind == "solo" or self.trials == 1:
             return ProgramPlan(arms, "solo", "", 1, why, self.trials)
         rule = rule_for([t for arm, t in self.trainings.items() for _ in range(self.counts[arm])])
-        lanes = lanes_that_fit(self.work, training.batch_size, math.prod(self.program.data.input_shape))
+        numbers, room = math.prod(self.program.data.input_shape), room_on(self.device)
+        lanes = lanes_that_fit(self.work, training.batch_size, numbers, self.examples_bytes, room)
         return ProgramPlan(arms, "lanes", rule, lanes, why, self.trials)
 
 
@@ -85,7 +96,7 @@ class Groups:
     """The arms of a study by program, gathered as they are checked one by one."""
 
     def __init__(self, trials: Sequence[Trial], device: torch.device) -> None:
-        self.device, self.counts = device, _counts(trials)
+        self.device, self.counts, self.seeds = device, _counts(trials), len({t.seed for t in trials})
         self.found: dict[tuple[str, str], Group] = {}
         self._plain: dict[str, list[tuple[Trial, Program, Probed]]] = {}
 
@@ -112,11 +123,16 @@ class Groups:
         if key not in self.found:
             x, _ = program.data.train.batch(torch.arange(min(2, len(program.data.train))))
             work = work_of(probed.model, x.to(self.device))
-            self.found[key] = Group(why, program, probed, work, self.device, counts=self.counts)
+            self.found[key] = Group(why, program, probed, work, self.device, self.seeds, counts=self.counts)
         group = self.found[key]
         if program.rules and not group.program.rules:
             group.program, group.probed = program, probed
         group.trainings[trial.arm] = program.training
+
+
+def room_on(device: torch.device) -> int:
+    """Bytes that a pack may take: half of what a GPU has free, as others may use it too."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else PACK_BYTES
 
 
 def _counts(trials: Sequence[Trial]) -> dict[str, int]:

@@ -8,7 +8,7 @@ _STEP_S, _OPERATION_S = 2e-4, 5e-5
 # A product of fewer multiply-adds is too small to fill a core by itself.
 _LARGE = 1 << 21
 # Memory that the packs of one process may take; a larger pack of such models would gain nothing more.
-_PACK_BYTES = 1 << 30
+PACK_BYTES = 1 << 30
 _MOST_LANES = 512
 # Below so much predicted work, or so few updates, measuring costs more than it can save.
 _WORTH_S, _WORTH_UPDATES = 6.0, 40
@@ -33,19 +33,23 @@ def predict_seconds(work: Work, batch_size: int, steps: int) -> float:
     return steps * (overhead(work) + 3.0 * work.multiply_adds * batch_size / _RATE)
 
 
-def lanes_that_fit(work: Work, batch_size: int, numbers: int) -> int:
-    """How many lanes a pack may hold: six tensors of the weights' size a lane, and its batch on its way.
+def lanes_that_fit(
+    work: Work, batch_size: int, numbers: int, examples: float = 0.0, room: int = PACK_BYTES
+) -> int:
+    """How many lanes a pack may hold: six tensors of the weights' size a lane, its batch on its way, its examples.
 
     Args:
         numbers: of one example's input.
+        examples: bytes of examples that a lane adds to those of the others.
+        room: bytes that the pack may take.
 
     Example:
         >>> small, large = Work(5_000, 5_000, 4_000, 150, 4), Work(3_000_000, 3_000_000, 10**6, 6_000, 7)
-        >>> lanes_that_fit(small, 32, 64), lanes_that_fit(large, 64, 784)
-        (512, 13)
+        >>> lanes_that_fit(small, 32, 64), lanes_that_fit(large, 64, 784), lanes_that_fit(small, 32, 64, 1e7)
+        (512, 13, 105)
     """
-    a_lane = 4 * (6 * work.parameters + 3 * batch_size * (numbers + work.numbers))
-    return max(2, min(_MOST_LANES, _PACK_BYTES // a_lane))
+    a_lane = 4 * (6 * work.parameters + 3 * batch_size * (numbers + work.numbers)) + examples
+    return max(2, min(_MOST_LANES, int(room / a_lane)))
 
 
 def bound_by_products(work: Work, batch_size: int, step_s: float, clearly: float) -> bool:
