@@ -12,6 +12,7 @@ from ridgeline.data import Data
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes import Outcome, Pack, Program, Training, train_pack
 from ridgeline.lanes._solo import _Trial, batches
+from ridgeline.models import Residual
 from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Orthogonal, Penalty
 from ridgeline.select import Mode, Rule, default_selection
 from tests.engines.worlds import CPU, Build, classes, program
@@ -50,7 +51,7 @@ def rule(name: str, factor: float = 1.0) -> list[Rule]:
     return [Rule(default_selection, sum(made[1:], made[0]), mode)]
 
 
-class Residual(nn.Module):
+class ResidualNetwork(nn.Module):
     """A small residual CNN with batch normalization, on (1, 4, 4) images."""
 
     def __init__(self) -> None:
@@ -91,7 +92,9 @@ def layered() -> nn.Module:
         nn.GELU(),
         nn.AvgPool2d(2),
         nn.GroupNorm(2, 4),
+        Residual(nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), shortcut=nn.Conv2d(4, 4, 1)),
         nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, 9), nn.LayerNorm(9)),
+        Residual(nn.Linear(9, 9), nn.Dropout(0.1)),
         nn.SiLU(),
         nn.Linear(9, 3, bias=False),
     )

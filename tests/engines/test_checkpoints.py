@@ -22,7 +22,7 @@ from ridgeline.lanes import (
     run_pack,
 )
 from ridgeline.store import read_sealed, write_sealed
-from tests.engines.lanes import ADAM, IMAGES, NESTEROV, SGD, Residual, family, layered, rule
+from tests.engines.lanes import ADAM, IMAGES, NESTEROV, SGD, ResidualNetwork, family, layered, rule
 from tests.engines.worlds import CPU, classes, named, numbers, own, same
 
 DROPPED = named("mlp", hidden=[7, 5], dropout=0.3)
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
     "mlp-nesterov": (classes(), DROPPED, NESTEROV, "broadcast"),
     "linear-sgd": (numbers(), named("linear"), {**SGD, "lr": 0.02}, "broadcast"),
     "layered-adam": (IMAGES, own(layered), ADAM, "grouped"),
-    "residual-sgd": (IMAGES, own(Residual), {**SGD, "momentum": 0.9}, "broadcast"),
+    "residual-sgd": (IMAGES, own(ResidualNetwork), {**SGD, "momentum": 0.9}, "broadcast"),
 }
 CASES |= {
     name: (classes(), DROPPED, {"optimizer": name, "lr": 0.01}, "broadcast")

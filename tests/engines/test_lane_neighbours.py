@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from ridgeline.lanes import Outcome, Program
+from ridgeline.lanes._linear import linear
+from ridgeline.lanes._pass import Pass, Sink
+from ridgeline.lanes._stack import layout_of
 from ridgeline.lanes._updates import Rule, rule_for
 from ridgeline.penalties import L1, L2
 from ridgeline.select import Rule as PenaltyRule
@@ -17,7 +21,7 @@ from tests.engines.lanes import (
     NESTEROV,
     RMSPROP_MOMENTUM,
     SGD,
-    Residual,
+    ResidualNetwork,
     family,
     layered,
     packed,
@@ -32,7 +36,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
     "mlp-rmsprop": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), RMSPROP_MOMENTUM, "broadcast"),
     "linear-sgd": (numbers(), named("linear"), {**SGD, "lr": 0.02, "batch_size": 1}, "broadcast"),
     "layered-adam": (IMAGES, own(layered), ADAM, "grouped"),
-    "residual-sgd": (IMAGES, own(Residual), SGD, "broadcast"),
+    "residual-sgd": (IMAGES, own(ResidualNetwork), SGD, "broadcast"),
 }
 RULES = [
     [],
@@ -138,3 +142,31 @@ def test_strength_0_changes_no_bit() -> None:
         plain = packed(family(data, build, [[], [], []], [3, 4, 3], steps=12, **{**settings, "lr": 0.01}))
         assert same(found[2], plain[2])
         assert all(torch.equal(found[0].weights[name], plain[0].weights[name]) for name in plain[0].weights)
+
+
+@pytest.mark.parametrize("outputs", [1, 7, 9, 31, 64])
+@pytest.mark.parametrize("inputs", [1, 5, 13, 33, 64, 128])
+def test_a_linear_layer_of_any_size_rounds_by_nothing_but_its_lane(inputs: int, outputs: int) -> None:
+    """Products round by where their operands and, some of them, their results lie in memory."""
+    layer = linear("w", "b")
+    layout = layout_of({"w": torch.empty(outputs, inputs), "b": torch.empty(outputs)})
+    numbers = torch.Generator().manual_seed(0)
+    weights = {"w": torch.randn(7, outputs, inputs, generator=numbers)}
+    weights["b"] = torch.randn(7, outputs, generator=numbers)
+
+    def run(x: Tensor, g: Tensor, lanes: slice) -> list[Tensor]:
+        leaves = {}
+        for name, view in layout.views(layout.empty(len(x)), len(x)).items():
+            leaves[name] = view.copy_(weights[name][lanes]).requires_grad_()
+        slopes = layout.views(layout.empty(len(x)), len(x))
+        x = x.clone().requires_grad_()
+        y = layer(Pass(leaves, True, Sink(slopes)), x)
+        y.backward(g)
+        assert x.grad is not None
+        return [y.detach(), x.grad, slopes["w"], slopes["b"]]
+
+    for examples in (1, 5, 8, 37):
+        x = torch.randn(7, examples, inputs, generator=numbers)
+        g = torch.randn(7, examples, outputs, generator=numbers)
+        whole, part = run(x, g, slice(0, 7)), run(x[2:5], g[2:5], slice(2, 5))
+        assert all(torch.equal(a[2:5], b) for a, b in zip(whole, part, strict=True)), examples

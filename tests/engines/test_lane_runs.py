@@ -20,7 +20,7 @@ from tests.engines.lanes import (
     RMSPROP_MOMENTUM,
     SGD,
     Attention,
-    Residual,
+    ResidualNetwork,
     as_doubles,
     doubled,
     family,
@@ -59,7 +59,7 @@ def test_a_run_stays_as_near_to_solo_as_solo_to_itself(
     data, build = {
         "mlp": (classes(), named("mlp", hidden=[7, 5])),
         "cnn": (IMAGES, named("cnn", channels=[3], hidden=5)),
-        "residual": (IMAGES, own(Residual)),
+        "residual": (IMAGES, own(ResidualNetwork)),
         "attention": (classes(), own(Attention, dropout=0.0)),
     }[name]
     steps = 200 if wide else 50

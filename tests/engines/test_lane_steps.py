@@ -19,7 +19,7 @@ from tests.engines.lanes import (
     RMSPROP_MOMENTUM,
     SGD,
     Attention,
-    Residual,
+    ResidualNetwork,
     as_doubles,
     as_words,
     doubled,
@@ -44,7 +44,7 @@ MODELS: dict[str, tuple[Data, Build]] = {
     "linear": (numbers(), named("linear")),
     "cnn": (IMAGES, named("cnn", channels=[3], hidden=5, dropout=0.2)),
     "layered": (IMAGES, own(layered)),
-    "residual": (IMAGES, own(Residual)),
+    "residual": (IMAGES, own(ResidualNetwork)),
     "attention": (classes(), own(Attention)),
     "words": (as_words(classes()), own(words)),
 }

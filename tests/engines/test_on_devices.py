@@ -8,7 +8,17 @@ import torch
 
 from ridgeline.lanes import checkpoint_of, run_pack, train, train_pack
 from ridgeline.lanes._masks import LaneDropout, Sources
-from tests.engines.lanes import ADAM, ADAMW, IMAGES, NESTEROV, Attention, Residual, family, rule, step_errors
+from tests.engines.lanes import (
+    ADAM,
+    ADAMW,
+    IMAGES,
+    NESTEROV,
+    Attention,
+    ResidualNetwork,
+    family,
+    rule,
+    step_errors,
+)
 from tests.engines.worlds import CPU, classes, named, own
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -16,7 +26,7 @@ DEVICES = [pytest.param(CPU, id="cpu"), pytest.param(torch.device("cuda"), id="c
 WORLDS = {
     "mlp": (classes(), named("mlp", hidden=[7, 5], dropout=0.3)),
     "cnn": (IMAGES, named("cnn", channels=[3], hidden=5, dropout=0.2)),
-    "residual": (IMAGES, own(Residual)),
+    "residual": (IMAGES, own(ResidualNetwork)),
     "attention": (classes(), own(Attention)),
 }
 

@@ -55,6 +55,11 @@ def sequence(layers: list[Layer]) -> Layer:
     return layer
 
 
+def residual(body: Layer, shortcut: Layer) -> Layer:
+    """Two ways for the same input, added up."""
+    return lambda here, x: shortcut(here, x) + body(here, x)
+
+
 def convolution(module: Any, weight: str, bias: str | None) -> Layer:
     """A convolution, one lane after another: a grouped one is two to three times slower on a CPU."""
 

@@ -11,6 +11,7 @@ from ridgeline.lanes import _normal_layers as normal
 from ridgeline.lanes._linear import linear
 from ridgeline.lanes._masks import LaneDropout
 from ridgeline.lanes._pass import Layer, Pass
+from ridgeline.models import Residual
 from ridgeline.noise import Dropout
 
 
@@ -83,6 +84,9 @@ def _lifted(
         return layers.sequence(
             [_lifted(m, f"{name}", names, dropouts) for name, m in children if m is not None]
         )
+    if kind is Residual:
+        ways = (_lifted(each, name, names, dropouts) for name, each in module.named_children())
+        return layers.residual(*ways)
     if isinstance(module, Dropout):
         return _dropout(dropouts[id(module)])
     if kind in _EXACT:
