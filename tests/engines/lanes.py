@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ridgeline.data import Data
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes import Outcome, Pack, Program, Training, train_pack
-from ridgeline.lanes._solo import _Trial, batches
+from ridgeline.lanes._program import batches
+from ridgeline.lanes._solo import Trial
 from ridgeline.models import Residual
 from ridgeline.penalties import L1, L2, L2SP, ElasticNet, GroupLasso, MaxNorm, Norm, Orthogonal, Penalty
 from ridgeline.select import Mode, Rule, default_selection
@@ -144,7 +145,7 @@ def family(
     ]
 
 
-def taught(trials: Sequence[_Trial], device: torch.device = CPU) -> Pack:
+def taught(trials: Sequence[Trial], device: torch.device = CPU) -> Pack:
     """A pack whose lanes are in the state of solo trials that have made equally many updates."""
     pack = Pack([trial.program for trial in trials], device)
     state = pack.state
@@ -165,7 +166,7 @@ def taught(trials: Sequence[_Trial], device: torch.device = CPU) -> Pack:
 def step_errors(programs: Sequence[Program], at: int, device: torch.device = CPU) -> list[float]:
     """‖lane − solo‖/‖step‖ of each lane over one update from the same state, before update number `at`."""
     with torch.random.fork_rng(devices=[]):
-        trials = [_Trial(each, device) for each in programs]
+        trials = [Trial(each, device) for each in programs]
         orders = [
             list(batches(len(t.train_set), t.program.training.batch_size, t.program.seed, at)) for t in trials
         ]
@@ -191,7 +192,7 @@ def step_errors(programs: Sequence[Program], at: int, device: torch.device = CPU
     return errors
 
 
-def _trained(trial: _Trial) -> list[nn.Parameter]:
+def _trained(trial: Trial) -> list[nn.Parameter]:
     return [p for p in trial.model.parameters() if p.requires_grad]
 
 

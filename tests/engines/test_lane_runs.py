@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ridgeline.lanes import EarlyStopping, NotStackableError, Outcome, Program, train
-from ridgeline.lanes._solo import _Trial, batches
+from ridgeline.lanes._program import batches
+from ridgeline.lanes._solo import Trial
 from ridgeline.penalties import L2
 from ridgeline.select import Rule
 from tests.engines.lanes import (
@@ -39,7 +40,7 @@ def solo(programs: Sequence[Program]) -> list[Outcome]:
 def reversed_batches(each: Program, steps: int) -> dict[str, Tensor]:
     """Solo's weights with the examples of each batch in reverse: the same mathematics, rounded otherwise."""
     with torch.random.fork_rng(devices=[]):
-        trial = _Trial(each, CPU)
+        trial = Trial(each, CPU)
         trial.model.train()
         for index in batches(len(trial.train_set), each.training.batch_size, each.seed, steps):
             trial.update(index.flip(0))
@@ -68,7 +69,7 @@ def test_a_run_stays_as_near_to_solo_as_solo_to_itself(
     programs = family(data, build, rules, [0, 1], steps=steps, evaluate_every=50, **settings)
     for each, lane, alone in zip(programs, packed(programs), solo(programs), strict=True):
         with torch.random.fork_rng(devices=[]):
-            start = _Trial(each, CPU).model.state_dict()
+            start = Trial(each, CPU).model.state_dict()
         other = reversed_batches(each, steps)
         for key in start:
             if not start[key].is_floating_point():

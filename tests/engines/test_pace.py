@@ -10,7 +10,7 @@ import torch
 
 from ridgeline.lanes import Pace, Program, _pace, pace_of, pace_of_pack, probe
 from ridgeline.lanes._pack import Pack
-from ridgeline.lanes._solo import _Trial
+from ridgeline.lanes._solo import Trial
 from tests.engines.worlds import CPU, classes, program
 
 DATA = classes(n_train=1_500)
@@ -31,7 +31,7 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     seconds = count()
     monkeypatch.setattr(_pace, "_now", lambda device: float(next(seconds)))
-    for kind in (_Trial, Pack):
+    for kind in (Trial, Pack):
         real = kind.update
 
         def counting(self: Any, *args: Any, real: Any = real) -> Any:

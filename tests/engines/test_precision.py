@@ -16,7 +16,7 @@ from ridgeline.lanes import NotStackableError, Products, probe, products, train
 from ridgeline.lanes._precision import arithmetic, check_precision
 from ridgeline.lanes._settings import PrecisionName
 from ridgeline.lanes._shared import path_of
-from ridgeline.lanes._solo import _Trial
+from ridgeline.lanes._solo import Trial
 from ridgeline.study import Study
 from tests.engines.lanes import (
     ADAM,
@@ -129,7 +129,7 @@ def test_a_step_is_that_of_products_rounded_by_hand() -> None:
     """Forward and backward of an MLP, written out; SGD."""
     each = program(classes(), named("mlp", hidden=[16]), lr=0.1, precision="bf16-matmul", batch_size=37)
     with torch.random.fork_rng(devices=[]):
-        trial = _Trial(each, CPU)
+        trial = Trial(each, CPU)
     before = {name: p.detach().clone() for name, p in trial.model.named_parameters()}
     (w1, b1), (w2, b2) = [
         (w, before[name.replace("weight", "bias")]) for name, w in before.items() if name.endswith("weight")

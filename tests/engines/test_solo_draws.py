@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ridgeline.lanes._solo import batches
+from ridgeline.lanes._program import batches
 from ridgeline.penalties import L2
 from tests.engines.worlds import classes, column, named, own, penalty, same, trained
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ridgeline.data import Data
-from ridgeline.lanes._solo import batches
+from ridgeline.lanes._program import batches
 from ridgeline.noise import Clock
 from ridgeline.penalties import L1, L2
 from ridgeline.select import Mode

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ridgeline.data import Data
 from ridgeline.lanes import train
-from ridgeline.lanes._solo import batches
+from ridgeline.lanes._program import batches
 from ridgeline.noise import Clock
 from ridgeline.recipes import _line_weight_decay as s1
 from ridgeline.recipes import _line_weight_decay_claims as claims

@@ -9,10 +9,13 @@ from ridgeline.lanes._pace import Pace as Pace
 from ridgeline.lanes._pace import pace_of as pace_of
 from ridgeline.lanes._pace import pace_of_pack as pace_of_pack
 from ridgeline.lanes._pack import Pack as Pack
+from ridgeline.lanes._probe import Probed as Probed
+from ridgeline.lanes._probe import probe as probe
 from ridgeline.lanes._products import Products as Products
 from ridgeline.lanes._products import faster_products as faster_products
 from ridgeline.lanes._products import largest_product as largest_product
 from ridgeline.lanes._products import products as products
+from ridgeline.lanes._program import Program as Program
 from ridgeline.lanes._settings import EarlyStopping as EarlyStopping
 from ridgeline.lanes._settings import LossName as LossName
 from ridgeline.lanes._settings import OptimizerName as OptimizerName
@@ -26,9 +29,6 @@ from ridgeline.lanes._shared import Path as Path
 from ridgeline.lanes._shared import obstacle_to as obstacle_to
 from ridgeline.lanes._shared import path_of as path_of
 from ridgeline.lanes._shared import shared as shared
-from ridgeline.lanes._solo import Probed as Probed
-from ridgeline.lanes._solo import Program as Program
-from ridgeline.lanes._solo import probe as probe
 from ridgeline.lanes._solo import train as train
 from ridgeline.lanes._stacked import idle as idle
 from ridgeline.lanes._train_pack import run_pack as run_pack

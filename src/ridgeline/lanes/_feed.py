@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ridgeline.data import Examples
 from ridgeline.data._examples import ArrayExamples
-from ridgeline.lanes._solo import epoch_order
+from ridgeline.lanes._program import epoch_order
 
 
 @dataclass(frozen=True)

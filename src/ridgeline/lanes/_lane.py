@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from ridgeline.lanes._history import History
-from ridgeline.lanes._solo import Program, _Patience
+from ridgeline.lanes._patience import Patience
+from ridgeline.lanes._program import Program
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Lane:
 
     def __post_init__(self) -> None:
         stopping = self.program.training.early_stopping
-        self.patience = None if stopping is None else _Patience(stopping)
+        self.patience = None if stopping is None else Patience(stopping)
 
     @property
     def leaves(self) -> bool:

@@ -9,8 +9,8 @@ from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes
 from ridgeline.lanes._optimizer import build_optimizer
 from ridgeline.lanes._outcome import Outcome
+from ridgeline.lanes._program import Program
 from ridgeline.lanes._settings import LossName
-from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stacking import Stacking
 from ridgeline.regularizer import regularize
 

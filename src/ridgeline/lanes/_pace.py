@@ -15,8 +15,9 @@ from ridgeline.lanes._history import curve_sets
 from ridgeline.lanes._lane_evaluate import View
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._precision import arithmetic
+from ridgeline.lanes._probe import Probed
+from ridgeline.lanes._program import Program, batches
 from ridgeline.lanes._settings import Training
-from ridgeline.lanes._solo import Probed, Program, batches
 from ridgeline.lanes._updates import Rule
 
 # Updates that are timed at the most, after the first, which pays for what is set up once.

@@ -15,9 +15,9 @@ from ridgeline.lanes._lane_loss import batch_losses, corrects, smoothing_of
 from ridgeline.lanes._lane_outcome import outcomes_of
 from ridgeline.lanes._optimizer import learning_rate_factor
 from ridgeline.lanes._outcome import Outcome
+from ridgeline.lanes._program import Program
 from ridgeline.lanes._running import LaneRunning
 from ridgeline.lanes._settings import Schedule
-from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stacking import Stacking, stack
 from ridgeline.lanes._updates import Rule
 

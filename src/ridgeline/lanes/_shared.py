@@ -14,8 +14,8 @@ from ridgeline.errors import RidgelineError, reason
 from ridgeline.lanes._lift import NotNativeError, lift
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer
+from ridgeline.lanes._program import Program
 from ridgeline.lanes._same_as_alone import difference
-from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stacked import obstacle, signature
 from ridgeline.lanes._updates import setting
 from ridgeline.lanes._vmapped import vmapped

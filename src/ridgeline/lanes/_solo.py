@@ -2,63 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from ridgeline.data import Data, Examples
-from ridgeline.errors import RidgelineError, reason
+from ridgeline.data import Examples
+from ridgeline.errors import RidgelineError
 from ridgeline.lanes._evaluate import Evaluation
 from ridgeline.lanes._history import History, Running, curve_sets, measure, weight_facts
 from ridgeline.lanes._loss import batch_loss, correct
 from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
 from ridgeline.lanes._outcome import Outcome
-from ridgeline.lanes._own_term import OwnTerm, total
+from ridgeline.lanes._own_term import total
+from ridgeline.lanes._patience import Patience
 from ridgeline.lanes._precision import arithmetic, check_precision, lowered
-from ridgeline.lanes._settings import EarlyStopping, Training
-from ridgeline.noise import Clock, permutation, stream_key
-from ridgeline.regularizer import Metric, Regularizer, regularize
-from ridgeline.select import Rule
-
-
-@dataclass(frozen=True)
-class Program:
-    """One trial, ready to train: a pure function of these values.
-
-    Attributes:
-        build: makes the model with weights drawn by clock.seed, and dropout that reads the clock.
-        foreign: whether model or data may draw from torch's global generator, which is then seeded
-            before each step.
-    """
-
-    build: Callable[[Clock, Data], nn.Module]
-    data: Data
-    training: Training
-    rules: Sequence[Rule]
-    seed: int
-    foreign: bool = False
-    metric: Metric = "optimizer"
-    own_terms: Sequence[OwnTerm] = ()
-
-
-def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """The row numbers of an epoch, a permutation drawn by (seed, epoch)."""
-    return permutation(stream_key(seed, "order", epoch), n)
-
-
-def batches(n: int, batch_size: int, seed: int, steps: int) -> Iterator[Tensor]:
-    """The row numbers of each batch: each epoch's order, cut in order."""
-    made, epoch = 0, 0
-    while made < steps:
-        order = epoch_order(n, seed, epoch)
-        for start in range(0, n, batch_size):
-            if made == steps:
-                return
-            yield order[start : start + batch_size]
-            made += 1
-        epoch += 1
+from ridgeline.lanes._program import Program, batches, epoch_order
+from ridgeline.noise import Clock, stream_key
+from ridgeline.regularizer import Regularizer, regularize
 
 
 def train(
@@ -74,74 +35,12 @@ def train(
     began = time.perf_counter()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), arithmetic(program.training.precision, device):
-        trial = _Trial(program, device)
+        trial = Trial(program, device)
         trial.run(on_steps)
         return trial.outcome(time.perf_counter() - began)
 
 
-@dataclass(frozen=True)
-class Probed:
-    """A trial that was built and tried, and the seconds that building it took."""
-
-    trial: "_Trial"
-    seconds: float
-
-    @property
-    def model(self) -> nn.Module:
-        """Its model, with the weights that it begins with until something trains it."""
-        return self.trial.model
-
-
-def probe(program: Program, device: torch.device) -> Probed:
-    """Build the model and push two examples through model, loss and penalty.
-
-    Raises:
-        RidgelineError: when the model cannot process the data, or a rule does not fit the model.
-    """
-    with torch.random.fork_rng(devices=[]), arithmetic(program.training.precision, device):
-        began = time.perf_counter()
-        try:
-            trial = _Trial(program, device)
-            seconds = time.perf_counter() - began
-            if trial.regularizer is not None:
-                trial.regularizer.penalty()
-        except RidgelineError:
-            raise
-        except ValueError as error:  # a penalty or mode that does not fit the model
-            raise RidgelineError(" ".join(str(error).split())) from error
-        moving = {"epoch": "train", "batch": "train"}
-        origins = {name: moving.get(origin, origin) for name, (origin, *_) in program.training.sets.items()}
-        for name, examples in {**curve_sets(trial.sets, program.training), **trial.moving_sets()}.items():
-            if len(examples) == 0:
-                raise RidgelineError(
-                    f"evaluate.sets.{name} is an empty slice: its set has "
-                    f"{len(trial.sets[origins[name]])} examples; change its ends."
-                )
-        x, _ = trial.train_set.batch(torch.arange(min(2, len(trial.train_set))))
-        try:
-            output = trial.callable.eval()(x.to(device))
-        except Exception as error:  # a person's model may fail in any way
-            raise RidgelineError(
-                f"the model cannot process a batch of shape {tuple(x.shape)} ({reason(error)}); check that it "
-                f"fits the data."
-            ) from error
-        expected = (len(x), program.data.n_outputs)
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        classes = program.training.loss == "cross_entropy"
-        if shape != expected and not (classes and isinstance(output, Tensor) and _wider(output, expected)):
-            raise RidgelineError(
-                f"the model returns {shape} for a batch of {len(x)}; the data need {expected}: one column "
-                f"a {'class' if classes else 'target'}."
-            )
-        return Probed(trial, seconds)
-
-
-def _wider(output: Tensor, expected: tuple[int, int]) -> bool:
-    """More logits than classes seen are legal: a class may be absent from a small data set."""
-    return output.ndim == 2 and output.shape[0] == expected[0] and output.shape[1] >= expected[1]
-
-
-class _Trial:
+class Trial:
     """The state of one trial while it trains."""
 
     def __init__(self, program: Program, device: torch.device) -> None:
@@ -177,7 +76,7 @@ class _Trial:
     def run(self, on_steps: Callable[[int], None]) -> None:
         training = self.program.training
         sets = curve_sets(self.sets, training)
-        stopper = None if training.early_stopping is None else _Patience(training.early_stopping)
+        stopper = None if training.early_stopping is None else Patience(training.early_stopping)
         row = self.record(sets, None)
         if stopper is not None and not self.diverged:
             stopper.stop(row)  # the start is the first evaluation to improve on
@@ -298,21 +197,3 @@ class _Trial:
 def _tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Parameters and all buffers: a state_dict leaves out those that are not persistent."""
     return [*model.named_parameters(), *model.named_buffers()]
-
-
-class _Patience:
-    """Early stopping: counts evaluations without improvement of one column."""
-
-    def __init__(self, settings: EarlyStopping) -> None:
-        self.settings = settings
-        self.sign = -1.0 if settings.monitor.endswith("accuracy") else 1.0
-        self.lowest, self.waited = math.inf, 0
-
-    def stop(self, row: dict[str, float | None]) -> bool:
-        value = row[self.settings.monitor]
-        assert value is not None
-        if self.sign * value < self.lowest - self.settings.min_delta:
-            self.lowest, self.waited = self.sign * value, 0
-        else:
-            self.waited += 1
-        return self.waited >= self.settings.patience

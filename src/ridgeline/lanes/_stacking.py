@@ -13,8 +13,8 @@ from ridgeline.lanes._lane_gradients import gather
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer, Pass, Sink
 from ridgeline.lanes._precision import lowered_layer
+from ridgeline.lanes._program import Program
 from ridgeline.lanes._shared import NotStackableError, Path, layer_of, shared, sort_key
-from ridgeline.lanes._solo import Program
 from ridgeline.lanes._stack import Layout, layout_of
 from ridgeline.lanes._updates import Rule, Updates, rule_for
 from ridgeline.lanes._work import work_of

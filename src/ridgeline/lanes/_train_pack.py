@@ -8,7 +8,7 @@ from ridgeline.lanes._checkpoint import Checkpoint, restore
 from ridgeline.lanes._outcome import Outcome
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._precision import arithmetic
-from ridgeline.lanes._solo import Program
+from ridgeline.lanes._program import Program
 from ridgeline.lanes._updates import Rule
 
 

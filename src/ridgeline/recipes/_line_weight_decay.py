@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import ridgeline
-from ridgeline.lanes._solo import batches
+from ridgeline.lanes._program import batches
 from ridgeline.recipes import _line_weight_decay_claims as claims
 from ridgeline.recipes._layers import line
 from ridgeline.recipes._line_weight_decay_claims import STRENGTHS, WAYS, ZERO, arm
