@@ -18,6 +18,7 @@ from ridgeline.errors import RidgelineError
 from ridgeline.lanes._history import History
 from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._pack import Pack
+from ridgeline.lanes._running import LaneRunning
 from ridgeline.lanes._stacking import Stacking
 
 
@@ -67,9 +68,8 @@ def checkpoint_of(pack: Pack, names: Sequence[str]) -> Checkpoint:
     }
     tensors |= {name: t[: len(real)] for name, t in _kept(state).items()}
     tensors["history"] = torch.tensor([_table(lane.history) for lane in lanes], dtype=torch.float64)
-    for name, rows in (("losses", pack.running.losses), ("hits", pack.running.hits)):
-        if rows:
-            tensors[f"running/{name}"] = torch.stack(rows, 1)[index]
+    for name, rows in pack.running.rows().items():
+        tensors[f"running/{name}"] = rows.T[index.to(rows.device)]
     columns = lanes[0].history.columns
     facts = {
         "lanes": [names[lane.place] for lane in lanes if lane.place is not None],
@@ -115,12 +115,11 @@ def restore(pack: Pack, found: Checkpoint, names: Sequence[str]) -> None:
         t.copy_(found.tensors[name][index])
     pack.step, state.updates.count, pack.spent = found.step, int(facts["updates"]), float(facts["seconds"])
     running = {
-        name: [each.to(pack.device) for each in found.tensors[f"running/{name}"][index].unbind(1)]
+        name: found.tensors[f"running/{name}"][index].T.to(pack.device)
         for name in ("losses", "hits")
         if f"running/{name}" in found.tensors
     }
-    pack.running.losses, pack.running.hits = running.get("losses", []), running.get("hits", [])
-    pack.running.sizes = list(facts["running"])
+    pack.running = LaneRunning(running, facts["running"])
     for lane, row in zip(pack.lanes, index.tolist(), strict=True):
         if lane.place is not None:
             table = found.tensors["history"][row].tolist()

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ridgeline.lanes._cross_entropy import cross_entropy
 from ridgeline.lanes._loss import example_losses
 from ridgeline.lanes._settings import LossName
 
 
 def losses_by_example(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     """The data loss of each example of each lane: output [L, n, …], y [L, n, …] -> [L, n]."""
+    if loss == "cross_entropy" and output.dtype in (torch.float32, torch.float64):
+        return cross_entropy(output, y)
     return example_losses(loss, output.flatten(0, 1), y.flatten(0, 1)).view(output.shape[:2])
 
 

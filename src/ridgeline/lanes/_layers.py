@@ -29,14 +29,16 @@ def elementwise(function: Callable[[Tensor], Tensor], exact: bool) -> Layer:
             no element's rounding depends on the lanes before it.
     """
 
-    def layer(here: Pass, x: Tensor) -> Tensor:
-        size, block = x[0].numel(), _BLOCK * max(1, 4 // x.element_size())
-        if exact or size % block == 0:
-            return function(x)
-        filled = F.pad(x.reshape(len(x), size), (0, -size % block))
-        return function(filled)[:, :size].view(x.shape)
+    return lambda here, x: function(x) if exact else in_blocks(function, x)
 
-    return layer
+
+def in_blocks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of single numbers, each lane of x [L, …] filled up to whole blocks."""
+    size, block = x[0].numel(), _BLOCK * max(1, 4 // x.element_size())
+    if size % block == 0:
+        return function(x)
+    filled = F.pad(x.reshape(len(x), size), (0, -size % block))
+    return function(filled)[:, :size].view(x.shape)
 
 
 def flatten(start: int, end: int) -> Layer:
