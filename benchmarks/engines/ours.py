@@ -11,7 +11,7 @@ from ridgeline.data import Data
 from ridgeline.lanes import Outcome, Products, Program, train, train_pack
 from ridgeline.study._execute import prepared
 from ridgeline.study._packs import Unit, units_of
-from ridgeline.study._plan import EngineName, Plan
+from ridgeline.study._plan import EngineName, Plan, RuleName
 from ridgeline.study._programs import load_data, program_of
 from ridgeline.study._trials import Trial
 
@@ -28,7 +28,7 @@ class Piece:
 
     trials: tuple[int, ...]
     engine: str
-    rule: str
+    rule: RuleName
     threads: int
     products: Products
 
@@ -74,7 +74,7 @@ def _trials(work: Work) -> list[Trial]:
 
 def _trained(unit: Unit, programs: list[Program]) -> list[Outcome]:
     if unit.engine == "lanes":
-        return train_pack(programs, _CPU, rule="grouped" if unit.rule == "grouped" else "broadcast")
+        return train_pack(programs, _CPU, rule=unit.rule or None)
     return [train(programs[0], _CPU)]
 
 

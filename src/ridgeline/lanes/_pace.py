@@ -77,7 +77,7 @@ def pace_of(probed: Probed, device: torch.device, within: float = math.inf) -> P
 
 
 def pace_of_pack(
-    programs: Sequence[Program], device: torch.device, rule: Rule, within: float = math.inf
+    programs: Sequence[Program], device: torch.device, rule: Rule | None, within: float = math.inf
 ) -> Pace:
     """Of a pack of these trials, in the same way."""
     training = programs[0].training

@@ -14,7 +14,6 @@ from ridgeline.lanes import (
     Pack,
     Products,
     Program,
-    Rule,
     checkpoint_of,
     run_pack,
 )
@@ -119,8 +118,9 @@ def _outcomes(
 
     def run(begun: Checkpoint | None) -> Iterator[tuple[int, Outcome]]:
         start = None if begun is None else (begun, ids)
-        rule: Rule = "grouped" if unit.rule == "grouped" else "broadcast"
-        return run_pack(programs, around.device, around.on_steps, rule, begun=start, after_update=save)
+        return run_pack(
+            programs, around.device, around.on_steps, unit.rule or None, begun=start, after_update=save
+        )
 
     path = checkpoints_dir(around.run) / unit.begun
     if unit.begun:

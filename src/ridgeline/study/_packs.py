@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from ridgeline.study._plan import Plan, pack_sizes
+from ridgeline.study._plan import Plan, RuleName, pack_sizes
 from ridgeline.study._trials import Config, Trial
 
 # What lanes may differ in; all else of `train` is the program's.
@@ -37,7 +37,7 @@ class Unit:
 
     trials: tuple[Trial, ...]
     engine: str
-    rule: str = ""
+    rule: RuleName = ""
     begun: str = ""
     done: frozenset[str] = frozenset()
 

@@ -9,6 +9,8 @@ from ridgeline.errors import RidgelineError
 from ridgeline.lanes import Products
 
 EngineName: TypeAlias = Literal["auto", "lanes", "solo"]
+# Of the packs' optimizer; "" where none is packed.
+RuleName: TypeAlias = Literal["", "grouped", "broadcast"]
 ENGINES: tuple[EngineName, ...] = ("auto", "lanes", "solo")
 
 
@@ -63,7 +65,7 @@ class ProgramPlan:
 
     arms: tuple[str, ...]
     engine: str
-    rule: str
+    rule: RuleName
     lanes: int
     reason: str
     trials: int = 0
@@ -141,7 +143,7 @@ def _allowed(plan: Plan) -> bool:
     engines = {plan.engine, *(program.engine for program in plan.programs)}
     rules = {program.rule for program in plan.programs}
     whole = all(type(count) is int and count >= 1 for count in counts)
-    known = engines <= {"solo", "lanes"} and rules <= {"", "grouped", "broadcast"}
+    known = engines <= {"solo", "lanes"} and rules <= set(get_args(RuleName))
     return whole and known and plan.products in get_args(Products)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ridgeline.errors import RidgelineError, reason
-from ridgeline.lanes import Pace, Rule, pace_of, pace_of_pack
+from ridgeline.lanes import Pace, pace_of, pace_of_pack
 from ridgeline.study._choose import CLEARLY
 from ridgeline.study._lanes import Group
 from ridgeline.study._plan import EngineName, Way
@@ -90,5 +90,6 @@ class Tried:
     def _pace_of_pack(self, lanes: int, within: float) -> float:
         first = self.group.program
         programs = [replace(first, seed=first.seed + k) for k in range(lanes)]
-        rule: Rule = "grouped" if self.plan.rule == "grouped" else "broadcast"
-        return pace_of_pack(programs, self.group.device, rule, within).seconds(first.training)
+        return pace_of_pack(programs, self.group.device, self.plan.rule or None, within).seconds(
+            first.training
+        )

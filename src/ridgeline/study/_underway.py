@@ -15,7 +15,7 @@ from ridgeline.study._checkpoints import (
     read_checkpoint,
 )
 from ridgeline.study._packs import Unit, units_of
-from ridgeline.study._plan import Plan
+from ridgeline.study._plan import Plan, RuleName
 from ridgeline.study._trials import Trial
 
 
@@ -93,6 +93,6 @@ def _read(path: Path, todo: Mapping[str, Trial], known: Mapping[str, Trial], pla
     return checkpoint
 
 
-def _rule(trial: Trial, plan: Plan) -> str:
+def _rule(trial: Trial, plan: Plan) -> RuleName:
     """The plan's rule for the pack of a trial; "" where it trains alone."""
     return next((p.rule for p in plan.programs if trial.arm in p.arms and p.engine == "lanes"), "")
