@@ -1,5 +1,6 @@
 """How trials are trained: solo, the oracle, and in packs of lanes, which give its trials."""
 
+from ridgeline.lanes._alike import NotStackableError as NotStackableError
 from ridgeline.lanes._checkpoint import Checkpoint as Checkpoint
 from ridgeline.lanes._checkpoint import ForeignCheckpointError as ForeignCheckpointError
 from ridgeline.lanes._checkpoint import checkpoint_of as checkpoint_of
@@ -24,7 +25,6 @@ from ridgeline.lanes._settings import Schedule as Schedule
 from ridgeline.lanes._settings import ScheduleName as ScheduleName
 from ridgeline.lanes._settings import Training as Training
 from ridgeline.lanes._shared import OWN_TERM as OWN_TERM
-from ridgeline.lanes._shared import NotStackableError as NotStackableError
 from ridgeline.lanes._shared import Path as Path
 from ridgeline.lanes._shared import obstacle_to as obstacle_to
 from ridgeline.lanes._shared import path_of as path_of

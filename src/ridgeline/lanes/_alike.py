@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ridgeline.lanes._shared import NotStackableError
+from ridgeline.errors import RidgelineError
 from ridgeline.lanes._stack import Layout
 from ridgeline.noise import Dropout
+
+
+class NotStackableError(RidgelineError):
+    """Why trials cannot train as lanes of one pack."""
 
 
 def check_alike(template: nn.Module, layout: Layout, model: nn.Module, trained: Mapping[str, Tensor]) -> None:
@@ -26,6 +30,12 @@ def check_alike(template: nn.Module, layout: Layout, model: nn.Module, trained: 
         raise NotStackableError("the trials' models are built of different layers")
 
 
-def _layers(model: nn.Module) -> list[tuple[type[nn.Module], str]]:
-    """Its modules and their settings; rates of dropout may differ by lane."""
-    return [(type(m), "" if isinstance(m, Dropout) else m.extra_repr()) for m in model.modules()]
+def _layers(model: nn.Module) -> list[tuple[str, str, str]]:
+    """Its modules and their settings; rates of dropout may differ by lane.
+
+    Classes by their names: a factory may make them, and so does a parametrization, anew for each model.
+    """
+    return [
+        (type(m).__module__, type(m).__qualname__, "" if isinstance(m, Dropout) else m.extra_repr())
+        for m in model.modules()
+    ]

@@ -78,7 +78,11 @@ def lane_set(sets: Sequence[Examples], device: torch.device) -> LaneSet:
 
 
 def _equal(a: ArrayExamples, b: ArrayExamples) -> bool:
-    return a.x is b.x or (a.x.shape == b.x.shape and torch.equal(a.x, b.x) and torch.equal(a.y, b.y))
+    return _same(a.x, b.x) and _same(a.y, b.y)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a is b or (a.shape == b.shape and torch.equal(a, b))
 
 
 class Orders:

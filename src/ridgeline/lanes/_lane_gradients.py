@@ -20,9 +20,10 @@ def gather(leaves: Mapping[str, Tensor], sink: Sink) -> None:
 
 
 def clip(grads: Mapping[str, Tensor], most: Sequence[float]) -> None:
-    """Scale each lane's gradient to a norm of at most `most`, as torch's clip_grad_norm_ does one."""
+    """Scale each lane's gradient to a norm of at most `most`, as torch's clip_grad_norm_ does one; ∞ is no limit."""
     norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in (s[:, None] for s in grads.values())]
     norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-    factor = (over_lanes(most, norm) / (norm + 1e-6)).clamp(max=1.0)
+    limit = over_lanes(most, norm)
+    factor = torch.where(limit.isinf(), 1.0, (limit / (norm + 1e-6)).clamp(max=1.0))  # ∞/∞ is no number
     for g in grads.values():
         g.mul_(factor.view(-1, *([1] * (g.ndim - 1))))

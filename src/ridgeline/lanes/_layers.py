@@ -73,13 +73,21 @@ def convolution(module: Any, weight: str, bias: str | None) -> Layer:
     return layer
 
 
-def embedding(weight: str) -> Layer:
-    """A look-up: lane l reads rows l·V … of all tables laid end to end."""
+def embedding(weight: str, padding: int | None) -> Layer:
+    """A look-up: lane l reads rows l·V … of all tables laid end to end; the row `padding` is not trained."""
 
     def layer(here: Pass, x: Tensor) -> Tensor:
         w = here.weights[weight]
+        if bool(((x < 0) | (x >= w.shape[1])).any()):
+            raise IndexError(f"index out of range: the embedding has {w.shape[1]} rows")  # not a neighbour's
         first = torch.arange(len(w), device=w.device).mul_(w.shape[1])
         index = x + first.view(-1, *([1] * (x.ndim - 1)))
-        return F.embedding(index, w.reshape(-1, w.shape[2]))
+        found = F.embedding(index, w.reshape(-1, w.shape[2]))
+        return found if padding is None else without_padding(found, x, padding)
 
     return layer
+
+
+def without_padding(found: Tensor, x: Tensor, padding: int) -> Tensor:
+    """Rows of an embedding as they were looked up, without a gradient where the index is that of padding."""
+    return torch.where((x == padding)[..., None], found.detach(), found)

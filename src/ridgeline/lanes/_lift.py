@@ -44,6 +44,11 @@ _EXAMPLE_BY_EXAMPLE = (
 )
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+# The parameters that layers know of; another one would be decayed, though it has no gradient.
+_WEIGHTS: dict[type[nn.Module], set[str]] = {
+    kind: {"weight", "bias"}
+    for kind in (nn.Linear, *_CONVOLUTIONS, *_BATCH_NORMS, nn.LayerNorm, nn.GroupNorm, nn.Embedding)
+}
 
 
 def lift(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
@@ -57,7 +62,14 @@ def lift(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
     """
     # A tied parameter stands in the pack once, under its first name.
     names = {id(p): name for name, p in [*model.named_parameters(), *model.named_buffers()]}
-    return _lifted(model, "the model", names, dropouts)
+    found = _lifted(model, "the model", names, dropouts)
+    for module in model.modules():
+        idle = {key for key, p in module._parameters.items() if p is not None} - _WEIGHTS.get(
+            type(module), set()
+        )
+        if idle:
+            raise NotNativeError(f"{sorted(idle)[0]} takes part in no layer that is known")
+    return found
 
 
 def _lifted(
@@ -77,8 +89,9 @@ def _lifted(
     )
     if any(hooks):
         raise NotNativeError(f"{path} has hooks")
-    if kind.train is not nn.Module.train or {"forward", "train"} & vars(module).keys():
-        raise NotNativeError(f"{path} has a forward or train of its own")
+    plain = kind.train is nn.Module.train and kind.__call__ is nn.Module.__call__
+    if not plain or {"forward", "train"} & vars(module).keys():
+        raise NotNativeError(f"{path} has a forward, train or call of its own")
     if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
         children = module._modules.items()
         return layers.sequence(
@@ -116,7 +129,7 @@ def _lifted(
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and kind in _BATCH_NORMS:
         return normal.batch_norm(module, own)
     if isinstance(module, nn.Embedding) and kind is nn.Embedding and _plain(module):
-        return layers.embedding(own["weight"])
+        return layers.embedding(own["weight"], module.padding_idx)
     raise NotNativeError(f"{path} is of type {kind.__name__}")
 
 
@@ -128,9 +141,4 @@ def _dropout(lanes: LaneDropout) -> Layer:
 
 
 def _plain(module: nn.Embedding) -> bool:
-    return (
-        module.padding_idx is None
-        and module.max_norm is None
-        and not module.sparse
-        and not module.scale_grad_by_freq
-    )
+    return module.max_norm is None and not module.sparse and not module.scale_grad_by_freq

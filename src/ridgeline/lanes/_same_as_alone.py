@@ -9,11 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ridgeline.lanes._pass import Layer, Pass
-from ridgeline.noise import Dropout
-
-# What every module has of its own; the rest is what a person's forward may count or remember in.
-_OF_TORCH = frozenset(vars(nn.Module()))
-_SIMPLE = (bool, int, float, str, list, tuple, dict, set, type(None))
+from ridgeline.lanes._remembered import changed, remembered
 
 
 def difference(layer: Layer, models: list[nn.Module], x: Tensor) -> str:
@@ -22,22 +18,21 @@ def difference(layer: Layer, models: list[nn.Module], x: Tensor) -> str:
     for training in (True, False):
         alone = [copy.deepcopy(m).train(training) for m in models]
         stacks = {
-            name: torch.stack([own[name].detach() for own in tensors]).requires_grad_(t.requires_grad)
+            name: torch.stack([each[name].detach() for each in tensors]).requires_grad_(t.requires_grad)
             for name, t in tensors[0].items()
         }
-        before = _remembered(alone[0])
+        buffers, before = [dict(m.named_buffers()) for m in alone], remembered(alone[0])
         with _differentiable():
             found = layer(Pass(stacks, training), x.expand(2, *x.shape))
             expected = torch.stack([m(x) for m in alone])
-        after = _remembered(alone[0])
-        changed = sorted(key for key in after if key not in before or before[key] != after[key])
-        if changed:
-            return f"its forward pass changes {changed[0]}, which is one for all lanes"
+        key = changed(before, remembered(alone[0]))
+        if key:
+            return f"its forward pass changes {key}, which is one for all lanes"
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
             return "under torch.func.vmap its outputs are others"
         found.square().sum().backward()
         expected.square().sum().backward()
-        why = _gradients(stacks, alone) or _buffers(stacks, alone)
+        why = _gradients(stacks, alone) or _buffers(stacks, alone, buffers)
         if why:
             return why
     return ""
@@ -57,33 +52,14 @@ def _gradients(stacks: dict[str, Tensor], alone: list[nn.Module]) -> str:
     return ""
 
 
-def _buffers(stacks: dict[str, Tensor], alone: list[nn.Module]) -> str:
+def _buffers(stacks: dict[str, Tensor], alone: list[nn.Module], before: list[dict[str, Tensor]]) -> str:
     for lane, model in enumerate(alone):
         for name, t in model.named_buffers():
-            if not torch.allclose(
+            if t is not before[lane][name] or not torch.allclose(
                 stacks[name][lane].double(), t.double(), rtol=1e-3, atol=1e-5, equal_nan=True
             ):
                 return f"its forward pass puts another tensor in the place of the buffer {name}"
     return ""
-
-
-def _remembered(model: nn.Module) -> dict[str, Any]:
-    """Plain values that the modules hold, by place; our dropout's own counts are kept for each lane."""
-    return {
-        f"{path}.{key}" if path else key: copy.deepcopy(value)
-        for path, module in model.named_modules()
-        if not isinstance(module, Dropout)
-        for key, value in vars(module).items()
-        if key not in _OF_TORCH and isinstance(value, _SIMPLE) and not _holds_tensors(value)
-    }
-
-
-def _holds_tensors(value: Any) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple, set)):
-        return False
-    return any(isinstance(each, Tensor) for each in value)
 
 
 @contextmanager

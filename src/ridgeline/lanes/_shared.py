@@ -10,21 +10,19 @@ import torch
 from torch import nn
 
 from ridgeline.data._examples import ArrayExamples
-from ridgeline.errors import RidgelineError, reason
+from ridgeline.errors import reason
+from ridgeline.lanes._alike import NotStackableError, check_alike
 from ridgeline.lanes._lift import NotNativeError, lift
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer
 from ridgeline.lanes._program import Program
 from ridgeline.lanes._same_as_alone import difference
+from ridgeline.lanes._stack import layout_of
 from ridgeline.lanes._stacked import obstacle, signature
 from ridgeline.lanes._updates import setting
 from ridgeline.lanes._vmapped import vmapped
 from ridgeline.noise import Clock
 from ridgeline.select import assign
-
-
-class NotStackableError(RidgelineError):
-    """Why trials cannot train as lanes of one pack."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,8 @@ class Path:
 
 
 OWN_TERM = "a term of your own is written for one model"
+# Examples on which lanes and models alone are compared, from the first to the last.
+_TRIED = 16
 _NATIVE = Path("native", "every layer has a native lane layer")
 
 
@@ -88,13 +88,19 @@ def path_of(program: Program, device: torch.device, model: nn.Module) -> Path:
         devices=[]
     ):  # anew: a forward pass may leave in a module what cannot be copied
         models = [program.build(Clock(program.seed + k), program.data).to(device) for k in (0, 1)]
-    x, _ = program.data.train.batch(torch.arange(min(4, len(program.data.train))))
+    count = len(program.data.train)
+    x, _ = program.data.train.batch(torch.linspace(0, count - 1, min(_TRIED, count)).round().long())
     try:
         path, layer = layer_of(models[0], _for_two(models[0], sources))
         if program.training.precision == "bf16":
             return Path("solo", f"{path.reason}, where autocast does not reach")
-        with torch.random.fork_rng(devices=[]):
+        first, other = ({n: p for n, p in m.named_parameters() if p.requires_grad} for m in models)
+        check_alike(models[0], layout_of(first), models[1], other)
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever trains the model sees them
             why = difference(layer, models, x.to(device))
+    except NotStackableError as error:
+        return Path("solo", str(error))
     except Exception as error:  # a person's forward may fail under vmap in any way
         return Path("solo", f"it fails under torch.func.vmap ({reason(error)})")
     return Path("solo", why) if why else path
@@ -113,6 +119,9 @@ def obstacle_to(program: Program, model: nn.Module) -> str:
     for name, p in model.named_parameters():
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             return f"a hook acts on the gradient of {name}"
+    own = {id(t) for t in (*model.parameters(), *model.buffers())}
+    if any(id(t) not in own for t in model.state_dict(keep_vars=True).values()):
+        return "its state_dict holds more than its parameters and buffers"
     if len({p.dtype for p in model.parameters()}) > 1:
         return "its parameters have several dtypes"
     with warnings.catch_warnings():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.lanes import _lane_terms as lane_terms
-from ridgeline.lanes._alike import check_alike
+from ridgeline.lanes._alike import NotStackableError, check_alike
 from ridgeline.lanes._feed import LaneSet, lane_set
 from ridgeline.lanes._lane_gradients import clip as clip_lanes
 from ridgeline.lanes._lane_gradients import gather
@@ -14,7 +14,7 @@ from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer, Pass, Sink
 from ridgeline.lanes._precision import lowered_layer
 from ridgeline.lanes._program import Program
-from ridgeline.lanes._shared import NotStackableError, Path, layer_of, shared, sort_key
+from ridgeline.lanes._shared import Path, layer_of, shared, sort_key
 from ridgeline.lanes._stack import Layout, layout_of
 from ridgeline.lanes._updates import Rule, Updates, rule_for
 from ridgeline.lanes._work import work_of

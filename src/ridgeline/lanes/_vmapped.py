@@ -1,14 +1,17 @@
 """A person's own module for all lanes: torch.func.vmap over it as it is, dropout with our masks."""
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ridgeline.lanes._layers import without_padding
 from ridgeline.lanes._masks import LaneDropout
 from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.lanes._recurrent import unrolled
@@ -54,6 +57,15 @@ class _Drop(nn.Module):
         return _masked(x, self.lanes)
 
 
+class _Embedding(nn.Embedding):
+    """What stands in for an embedding with padding: vmap would train the padding as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.padding_idx is not None
+        found = F.embedding(x, self.weight, None, self.max_norm, self.norm_type, self.scale_grad_by_freq)
+        return without_padding(found, x, self.padding_idx)
+
+
 def vmapped(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
     """The whole model under vmap over lanes; a forward that draws at random by itself raises.
 
@@ -65,7 +77,9 @@ def vmapped(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
         for name, child in list(mine._modules.items()):
             if isinstance(child, Dropout):
                 its._modules[name] = _Drop(dropouts[id(child)])
-
+    for module in twin.modules():
+        if type(module) is nn.Embedding and module.padding_idx is not None:
+            module.__class__ = _Embedding
     unrolled(twin)
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Any:
@@ -73,7 +87,9 @@ def vmapped(model: nn.Module, dropouts: Mapping[int, LaneDropout]) -> Layer:
 
     def layer(here: Pass, x: Tensor) -> Tensor:
         twin.train(here.training)
-        with sdpa_kernel(SDPBackend.MATH):  # the fused ones have no rule for vmap, and run lane by lane
+        # the fused ones have no rule for vmap, and run lane by lane; what else does is slow, and measured
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")
             found: Tensor = vmap(one, randomness="error")(dict(here.weights), x)
         return found
 
