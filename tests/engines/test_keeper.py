@@ -10,6 +10,8 @@ import torch
 from ridgeline.lanes import Checkpoint, ForeignCheckpointError
 from ridgeline.store import DamagedError, write_sealed
 from ridgeline.study._checkpoints import (
+    _FACTS,
+    FORMAT,
     Keeper,
     check_maker,
     checkpoints_dir,
@@ -46,7 +48,8 @@ def keeper(
 
 def state(step: int) -> Checkpoint:
     """The checkpoint of an update."""
-    return Checkpoint({"weights": torch.full((3,), float(step))}, {"lanes": ["a"], "step": step})
+    rest = dict.fromkeys(_FACTS)
+    return Checkpoint({"weights": torch.full((3,), float(step))}, {**rest, "lanes": ["a"], "step": step})
 
 
 def steps(run: Path) -> list[int]:
@@ -174,8 +177,10 @@ def test_a_checkpoint_says_who_made_it(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         with pytest.raises(ForeignCheckpointError, match=why):
             check_maker(read_checkpoint(path), other)
-    monkeypatch.setattr("ridgeline.study._checkpoints.FORMAT", 2)
-    with pytest.raises(ForeignCheckpointError, match="its format is 1, this version reads 2"):
+    monkeypatch.setattr("ridgeline.study._checkpoints.FORMAT", FORMAT + 1)
+    with pytest.raises(
+        ForeignCheckpointError, match=f"its format is {FORMAT}, this version reads {FORMAT + 1}"
+    ):
         read_checkpoint(path)
 
 
@@ -198,4 +203,13 @@ def test_a_packs_name_follows_from_its_trials() -> None:
 def test_facts_that_lack_what_is_read_are_refused(tmp_path: Path, facts: Any) -> None:
     write_sealed(tmp_path / "x.safetensors", {}, facts)
     with pytest.raises(ForeignCheckpointError, match="neither its lanes nor what made it"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("change", [{"lanes": 3}, {"lanes": [3]}, {"step": "one"}, {"own": ...}])
+def test_facts_that_are_incomplete_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    whole = {**state(1).facts, "format": FORMAT, "made_by": MAKER}
+    facts = {key: value for key, value in {**whole, **change}.items() if value is not ...}
+    write_sealed(tmp_path / "x.safetensors", {}, facts)
+    with pytest.raises(ForeignCheckpointError, match="what it says of its lanes is incomplete"):
         read_checkpoint(tmp_path / "x.safetensors")

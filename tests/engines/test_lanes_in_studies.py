@@ -11,12 +11,14 @@ import polars as pl
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from ridgeline import RidgelineError, Study
 from ridgeline.data import Splits
 from ridgeline.report import Results
 from ridgeline.store import read_json
+from ridgeline.study._execute import prepared
 from ridgeline.study._packs import units_of
 from ridgeline.study._plan import Plan, ProgramPlan
 from ridgeline.study._underway import units_to_do
@@ -271,6 +273,9 @@ def test_what_differs_by_seed_trains_alone_and_says_so(tmp_path: Path) -> None:
         found = study(**changes).run(tmp_path / "lanes", engine="lanes")
     alone = study(**changes).run(tmp_path / "solo", engine="solo")
     assert found.trials.drop("seconds").equals(alone.trials.drop("seconds"))
+    for path in (tmp_path / "lanes" / "weights").iterdir():
+        with safe_open(path, "pt") as file:
+            assert file.metadata()["engine"] == "solo"
 
 
 def test_the_command_that_began_a_run_goes_on_with_it(tmp_path: Path) -> None:
@@ -283,3 +288,15 @@ def test_the_command_that_began_a_run_goes_on_with_it(tmp_path: Path) -> None:
     study(**drawing, seeds=1).run(tmp_path / "solo", engine="solo")
     with pytest.raises(RidgelineError, match="a run keeps its plan"):
         study(**drawing, seeds=2).run(tmp_path / "solo", engine="lanes")
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_training_leaves_the_persons_treatment_of_denormals(flushed: bool) -> None:
+    torch.set_flush_denormal(flushed)
+    try:
+        with prepared(1, "torch") as numerics:
+            assert numerics.flushes
+            assert not torch.tensor(1e-40) * 0.5
+        assert bool(torch.tensor(1e-40) * 0.5) is not flushed
+    finally:
+        torch.set_flush_denormal(False)

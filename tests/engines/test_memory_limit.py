@@ -34,7 +34,7 @@ def train():
     device = torch.device("cpu")
     around = Surroundings(Path(sys.argv[1]), device, "torch", 1e9, lambda steps: None, said.append)
     unit = Unit(tuple(trials), "lanes", "broadcast")
-    found = train_packed(unit, programs, around)
+    found = train_packed(unit, programs, dict.fromkeys(programs, ""), around)
     return {t.trial_id: [w.double().sum().item() for w in o.weights.values()] for t, o, _ in found}, said
 
 _, most = resource.getrlimit(resource.RLIMIT_AS)

@@ -191,7 +191,7 @@ def changed(**facts: Any) -> Callable[[Path], None]:
     [
         (flip, "its contents do not have its checksum"),
         (cut, "it cannot be read"),
-        (changed(format=0), "its format is 0, this version reads 1"),
+        (changed(format=0), "its format is 0, this version reads 2"),
         (changed(lanes=["f00d"] * LANES), "it holds trial f00d, which is none of this study's"),
         (changed(made_by={}), "ridgeline was None when it was written"),
     ],
@@ -238,6 +238,35 @@ def test_a_checkpoint_of_another_model_is_refused_where_the_model_is_built(
     run(out, heard)
     assert f"{newer} is not used: its parameters have other names or shapes" in heard.said[0]
     is_whole(out, whole)
+
+
+def test_a_checkpoint_that_was_trained_on_other_data_is_refused(
+    tmp_path: Path, whole: list[pl.DataFrame]
+) -> None:
+    """A person's data factory may have been edited meanwhile."""
+    out = tmp_path / "run"
+    interrupted(out)
+    ((newer, older),) = generations(out).values()
+    for name in (newer, older):
+        changed(data=["another hash"] * LANES)(checkpoints_dir(out) / name)
+    heard = Heard()
+    run(out, heard)
+    assert f"{newer} is not used: the data of trial" in heard.said[0]
+    assert "are others than when it was written. Its trials go on from their start." in heard.said[0]
+    is_whole(out, whole)
+
+
+def test_a_run_that_was_begun_on_a_device_that_is_not_here(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    for device, why in (
+        ("cuda:77", "was begun on cuda:77, which is not here"),
+        (5, "not one of this version's"),
+    ):
+        plan = Plan("lanes", "cpu", 1, 1, "", ()).as_dict()
+        write_json(out / "plan.json", {**plan, "device": device})
+        with pytest.raises(RidgelineError, match=why):
+            Study(**SPEC).run(out)
 
 
 def test_where_nothing_can_be_saved_training_goes_on(tmp_path: Path, whole: list[pl.DataFrame]) -> None:

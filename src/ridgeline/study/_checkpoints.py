@@ -14,9 +14,11 @@ from ridgeline.errors import RidgelineError
 from ridgeline.lanes import Checkpoint, ForeignCheckpointError, Products
 from ridgeline.store import processor, read_sealed, write_sealed
 
-FORMAT = 1
+FORMAT = 2
 # Seconds between two checkpoints of a pack, and how many times longer than the last one took it trains at least.
 EVERY_S = 60.0
+# What a checkpoint of a pack that has begun says of it.
+_FACTS = {"data", "updates", "seconds", "parameters", "columns", "whole", "running", "own"}
 _COSTS = 20.0
 
 _SUFFIX, _PREVIOUS = ".safetensors", ".previous"
@@ -72,6 +74,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ForeignCheckpointError("it names neither its lanes nor what made it")
     if facts["format"] != FORMAT:
         raise ForeignCheckpointError(f"its format is {facts['format']!r}, this version reads {FORMAT}")
+    lanes, step = facts["lanes"], facts["step"]
+    whole = type(step) is int and isinstance(lanes, list) and all(isinstance(lane, str) for lane in lanes)
+    if not whole or (step and not facts.keys() >= _FACTS):
+        raise ForeignCheckpointError("what it says of its lanes is incomplete")
     return Checkpoint(tensors, facts)
 
 

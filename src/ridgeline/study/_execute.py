@@ -37,10 +37,10 @@ class Numerics:
 def prepared(threads: int, kind: Products) -> Iterator[Numerics]:
     """A study's process: denormals are flushed, threads and products set, freed memory kept.
 
-    Threads and products are set back, and denormals count again.
+    Threads, products and the treatment of denormals are set back.
     L2 under Adam drives weights into the denormal range, where a CPU step takes four times as long.
     """
-    before = torch.get_num_threads()
+    before, flushed = torch.get_num_threads(), not bool(torch.tensor(1e-40) * 0.5)
     flushes = torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     _keep_freed_memory()
@@ -49,7 +49,7 @@ def prepared(threads: int, kind: Products) -> Iterator[Numerics]:
             yield Numerics(threads, flushes, kind)
     finally:
         torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed)
 
 
 def _keep_freed_memory() -> None:
@@ -114,11 +114,12 @@ def execute(
     programs = {t.trial_id: program_of(t.config, t.seed, own[t.trial_id][0]) for t in unit.trials}
     around = Surroundings(run, device, numerics.products, save_every_s, watch.on_steps, watch.say)
     facts = provenance(device, numerics.threads, numerics.flushes)
-    facts |= {"products": numerics.products, "engine": unit.engine, "pid": str(os.getpid())}
-    with contextlib.closing(_trained(unit, programs, around)) as done:
-        for trial, outcome, halved in done:
+    facts |= {"products": numerics.products, "pid": str(os.getpid())}
+    data = {i: " ".join(each.values()) for i, (_, each) in own.items()}
+    with contextlib.closing(_trained(unit, programs, data, around)) as done:
+        for trial, outcome, engine, halved in done:
             mine = {"config": json.dumps(trial.config.identity(), sort_keys=True)}
-            mine |= {"precision": trial.config.train.precision}
+            mine |= {"precision": trial.config.train.precision, "engine": engine}
             mine |= {"halved": halved} if halved else {}
             tables = tables_of(trial, outcome, *own[trial.trial_id])
             write_part(run, trial.trial_id, tables, outcome.weights, {**facts, **mine})
@@ -126,18 +127,20 @@ def execute(
 
 
 def _trained(
-    unit: Unit, programs: dict[str, Program], around: Surroundings
-) -> Generator[tuple[Trial, Outcome, str], None, None]:
+    unit: Unit, programs: dict[str, Program], data: dict[str, str], around: Surroundings
+) -> Generator[tuple[Trial, Outcome, str, str], None, None]:
+    """Each trial and its outcome, the engine that trained it, and why in a smaller pack than planned."""
     try:
         if unit.engine == "lanes":
             try:
-                yield from train_packed(unit, programs, around)
+                for trial, outcome, halved in train_packed(unit, programs, data, around):
+                    yield trial, outcome, "lanes", halved
                 return
             except NotStackableError as error:  # before its first update: what differs by seed shows only now
                 around.say(f"{unit.label} cannot share a program: {error}. They train one after another.")
         for trial in unit.trials:
             if trial.trial_id not in unit.done:
-                yield trial, train(programs[trial.trial_id], around.device, around.on_steps), ""
+                yield trial, train(programs[trial.trial_id], around.device, around.on_steps), "solo", ""
     except RidgelineError:
         raise
     except Exception as error:  # a person's model or data may fail in any way

@@ -54,7 +54,11 @@ class Surroundings:
 
 
 def train_packed(
-    unit: Unit, programs: dict[str, Program], around: Surroundings, halved: str = ""
+    unit: Unit,
+    programs: dict[str, Program],
+    data: dict[str, str],
+    around: Surroundings,
+    halved: str = "",
 ) -> Iterator[tuple[Trial, Outcome, str]]:
     """Train a pack; yields each trial with its outcome as soon as its lane has left.
 
@@ -62,7 +66,7 @@ def train_packed(
     checkpoint. A lane's results do not depend on the number of lanes, so they are the same.
 
     Args:
-        programs: by trial id.
+        programs, data: by trial id; a hash of its examples, which a checkpoint must have been trained on.
         halved: why the pack is smaller than planned, which is yielded beside each outcome.
 
     Raises:
@@ -81,7 +85,7 @@ def train_packed(
         keeper.mark(ids)
     waiting = {trial.trial_id: trial for trial in unit.trials}
     try:
-        for place, outcome in _outcomes(unit, [programs[i] for i in ids], ids, keeper, around):
+        for place, outcome in _outcomes(unit, [programs[i] for i in ids], ids, data, keeper, around):
             trial = waiting.pop(ids[place])
             if trial.trial_id not in unit.done:
                 yield trial, outcome, halved
@@ -103,18 +107,24 @@ def train_packed(
         around.say(f"{why} while training {unit.label}: they go on as {sizes}; the results are the same.")
         for half in filter(None, (rest[:middle], rest[middle:])):
             smaller = replace(unit, trials=half, begun=keeper.latest, done=frozenset())
-            yield from train_packed(smaller, programs, around, why)
+            yield from train_packed(smaller, programs, data, around, why)
     keeper.remove()
 
 
 def _outcomes(
-    unit: Unit, programs: list[Program], ids: list[str], keeper: Keeper, around: Surroundings
+    unit: Unit,
+    programs: list[Program],
+    ids: list[str],
+    data: dict[str, str],
+    keeper: Keeper,
+    around: Surroundings,
 ) -> Iterator[tuple[int, Outcome]]:
     """The outcomes of one pack by their places, from its checkpoint where that is of use."""
 
     def save(pack: Pack) -> None:
         if pack.lanes and pack.step < pack.training.steps and keeper.due:
-            keeper.write(checkpoint_of(pack, ids))
+            found = checkpoint_of(pack, ids)
+            keeper.write(replace(found, facts={**found.facts, "data": [data[lane] for lane in found.lanes]}))
 
     def run(begun: Checkpoint | None) -> Iterator[tuple[int, Outcome]]:
         start = None if begun is None else (begun, ids)
@@ -125,7 +135,7 @@ def _outcomes(
     path = checkpoints_dir(around.run) / unit.begun
     if unit.begun:
         try:
-            begun = _read(path, keeper)
+            begun = _read(path, keeper, data)
             pack = run(begun if begun.step else None)
             del begun  # its tensors are not held while the pack trains
             yield from pack
@@ -136,7 +146,10 @@ def _outcomes(
     yield from run(None)
 
 
-def _read(path: Path, keeper: Keeper) -> Checkpoint:
+def _read(path: Path, keeper: Keeper, data: dict[str, str]) -> Checkpoint:
     checkpoint = read_checkpoint(path)
     check_maker(checkpoint, keeper.made_by)
+    for lane, there in zip(checkpoint.lanes, checkpoint.facts.get("data", ()), strict=False):
+        if data.get(lane, there) != there:
+            raise ForeignCheckpointError(f"the data of trial {lane} are others than when it was written")
     return checkpoint

@@ -144,7 +144,7 @@ def _allowed(plan: Plan) -> bool:
     rules = {program.rule for program in plan.programs}
     whole = all(type(count) is int and count >= 1 for count in counts)
     known = engines <= {"solo", "lanes"} and rules <= set(get_args(RuleName))
-    return whole and known and plan.products in get_args(Products)
+    return whole and known and isinstance(plan.device, str) and plan.products in get_args(Products)
 
 
 def _program(value: Mapping[str, Any]) -> ProgramPlan:

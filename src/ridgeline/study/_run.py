@@ -16,7 +16,7 @@ from ridgeline.store import (
     write_atomically,
     write_json,
 )
-from ridgeline.study._check import check_trials
+from ridgeline.study._check import check_trials, choose_device
 from ridgeline.study._checkpoints import drop_checkpoints
 from ridgeline.study._executors import Job, Progress, run_here, run_processes
 from ridgeline.study._folder import belongs, same_tables, tables_of
@@ -113,6 +113,12 @@ def _stored_plan(out: Path, engine: str, device: str) -> Plan | None:
     if stored is None:
         return None
     plan = Plan.from_dict(stored)
+    try:
+        choose_device(plan.device)
+    except RidgelineError:
+        raise RidgelineError(
+            f"{out} was begun on {plan.device}, which is not here; go on where it is, or choose another --out."
+        ) from None
     for asked, there, option in ((engine, plan.engine, "engine"), (device, plan.device, "device")):
         if asked not in ("auto", there) and (option, asked) != ("engine", plan.asked):
             raise RidgelineError(
