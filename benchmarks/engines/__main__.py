@@ -5,6 +5,7 @@
     python -m benchmarks.engines --growth
     python -m benchmarks.engines --whole
     python -m benchmarks.engines --plan
+    python -m benchmarks.engines --compiled
 
 Arms, one after another in every round, each in processes that are up before the clock starts:
 
@@ -23,7 +24,8 @@ what the arms cost, not what the machine is busy with.
 
 `--share` trains that share of the steps: what is paid once (planning, compiling) then counts for more than in
 a whole run. `--growth`: time and memory a lane. `--whole`: the command from start to end. `--plan`: what
-auto chose beside every candidate, each measured in full.
+auto chose beside every candidate, each measured in full. `--compiled`: forward and backward pass of a pack as it
+runs, and under torch.compile.
 """
 
 import argparse
@@ -31,7 +33,7 @@ import os
 
 import torch
 
-from benchmarks.engines import candidates, growth, table, whole
+from benchmarks.engines import candidates, compiled, growth, table, whole
 from benchmarks.engines.seats import CORES
 from benchmarks.engines.workloads import WORKS
 
@@ -50,6 +52,7 @@ def main() -> None:
     kind.add_argument("--growth", action="store_true")
     kind.add_argument("--whole", action="store_true")
     kind.add_argument("--plan", action="store_true")
+    kind.add_argument("--compiled", action="store_true")
     asked = parser.parse_args()
     unknown = [name for name in asked.works if name not in WORKS]
     if unknown:
@@ -67,6 +70,8 @@ def main() -> None:
         whole.show(asked.rounds)
     elif asked.plan:
         candidates.show(works, asked.share, asked.rounds, asked.threads)
+    elif asked.compiled:
+        compiled.show(asked.rounds, asked.threads)
     else:
         table.all_rows(works, asked.arms, asked.share, asked.rounds, asked.threads)
 

@@ -102,7 +102,7 @@ def faster_products(largest: int) -> Products:
     Args:
         largest: multiply-adds of the largest product of a training step; small ones stay with torch.
     """
-    if largest < 4 * _LARGE or not _there():
+    if largest < 2 * _LARGE or not _there():
         return "torch"
     x, weight = torch.ones(64, 1024), torch.ones(512, 1024)
     threads = torch.get_num_threads()
