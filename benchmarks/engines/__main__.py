@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the steps")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=CORES, help="of the arms in one process")
-    parser.add_argument("--arms", nargs="*", default=[], help="parts of their names")
+    parser.add_argument("--arms", nargs="*", default=[], help="their names, or parts of them")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--growth", action="store_true")
     kind.add_argument("--whole", action="store_true")

@@ -66,8 +66,13 @@ def _ratio(found: Sequence[dict[str, Timed]], name: str) -> str:
 
 
 def all_rows(works: Sequence[Work], names: Sequence[str], share: float, rounds: int, threads: int) -> None:
-    """Print the table; arms whose name contains one of `names`, all where none is given."""
-    arms = [arm for arm in ARMS if not names or any(name in arm.name for name in names)]
+    """Print the table; arms of these names, or whose name contains one, all where none is given."""
+    whole = {arm.name for arm in ARMS}
+    arms = [
+        arm
+        for arm in ARMS
+        if not names or any(name == arm.name or (name not in whole and name in arm.name) for name in names)
+    ]
     with Seats(threads) as seats:
         for work in works:
             row(seats, shortened(work, share), arms, rounds)
