@@ -19,13 +19,14 @@ class Asked:
     Attributes:
         probed: each trial alone.
         threads: for each of them, how many there were.
-        packs: the lanes of each pack.
+        packs: the lanes of each pack, with one thread; `threaded`, with more.
         within: the seconds that each measuring was given.
     """
 
     probed: list[Any] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     packs: list[int] = field(default_factory=list)
+    threaded: list[int] = field(default_factory=list)
     within: list[float] = field(default_factory=list)
 
 
@@ -45,10 +46,12 @@ def paces(
     step: float = 0.001,
     start: float = 0.0,
     cores: int = 2,
+    threads_gain: float = 1.0,
 ) -> Asked:
     """Have every trial take `alone` seconds, and every pack `fixed` and `a_lane` for each lane.
 
     Args:
+        threads_gain: how many times faster a pack is with all threads.
         step, start: of one trial, as far as they are looked at by themselves.
     """
     worth_it(monkeypatch, cores)
@@ -67,9 +70,11 @@ def paces(
         return Whole(start, step, alone, 0.0)
 
     def of_pack(programs: Sequence[Program], device: torch.device, rule: str, within: float) -> Pace:
-        asked.packs.append(len(programs))
+        many = torch.get_num_threads() > 1
+        (asked.threaded if many else asked.packs).append(len(programs))
         asked.within.append(within)
-        return Whole(0.0, step, fixed + a_lane * len(programs), 0.0)
+        seconds = fixed + a_lane * len(programs)
+        return Whole(0.0, step, seconds / threads_gain if many else seconds, 0.0)
 
     monkeypatch.setattr(_tried, "pace_of", of_trial)
     monkeypatch.setattr(_tried, "pace_of_pack", of_pack)

@@ -169,6 +169,30 @@ def test_threads_are_measured_only_where_they_promise_something(monkeypatch: pyt
     assert asked.threads == [1]
 
 
+@pytest.mark.parametrize(
+    ("gain", "a_lane", "processes", "threads", "threaded"),
+    [
+        (1.8, 0.2, 1, 2, [2, 16]),
+        (1.1, 0.2, 1, 1, [2, 16]),
+        (1.8, 10.0, 2, 1, []),
+    ],
+    ids=["threads", "no gain", "a process repays its start"],
+)
+def test_packs_are_tried_with_all_threads_where_a_process_costs_more(
+    gain: float,
+    a_lane: float,
+    processes: int,
+    threads: int,
+    threaded: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = paces(monkeypatch, alone=1000.0, fixed=a_lane, a_lane=a_lane, threads_gain=gain)
+    plan = study(seeds=4).plan()  # 24 trials
+    assert asked.packs == [2, 16]
+    assert asked.threaded == threaded
+    assert (plan.engine, plan.processes, plan.threads) == ("lanes", processes, threads)
+
+
 class Failing(nn.Module):
     """Fails in training, where nothing has tried it yet."""
 

@@ -148,7 +148,7 @@ def _verdict(
         evidence=(
             *evidence_of(kind, features, beside, words),
             *left_out,
-            *remarks(runs, every, features, words),
+            *remarks(runs, every, features, words, beside.pure),
         ),
         advice=tuple(advice_of(kind, features, beside, place(features, words))),
         delta=features.delta,

@@ -7,21 +7,27 @@ from ridgeline.diagnosis._evidence import Words
 from ridgeline.diagnosis._features import Features
 from ridgeline.diagnosis._history import History
 from ridgeline.diagnosis._rules import far_above
-from ridgeline.diagnosis._suspicion import collapse, contradictions
+from ridgeline.diagnosis._suspicion import collapse, contradictions, penalty_inside
 
 
-def remarks(runs: Sequence[History], found: Sequence[Aligned], f: Features, words: Words) -> list[str]:
+def remarks(
+    runs: Sequence[History], found: Sequence[Aligned], f: Features, words: Words, pure: bool
+) -> list[str]:
     """Suspicious columns, a collapse, what was left out, the gap, the reader's notes.
 
     Args:
         found: the runs aligned, before any was left out.
+        pure: whether the losses are known to hold no penalty.
     """
     said = []
     if f.excess is not None:
         said.append(_excess(f.excess, words))
     if words.accuracy:
         said += _collapse(runs, words)
-    else:
+    elif not pure:
+        said += next(([inside] for run in runs if (inside := penalty_inside(run.curves))), [])
+    # the loss may be wrong where accuracy is judged by: a log of ours has both, others only one of them
+    if not words.accuracy or not any("val_loss" in run.curves for run in runs):
         said += next((wrong for run in runs if (wrong := contradictions(run.curves))), [])
     dropped = sum(run.dropped for run in found)
     if dropped:

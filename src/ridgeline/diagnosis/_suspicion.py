@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ridgeline.diagnosis._history import Curve, Floats, Role
-from ridgeline.diagnosis._thresholds import LATE_FALL, ONE_SIDED, PENALTY_INSIDE
+from ridgeline.diagnosis._thresholds import LATE_FALL, MOVES_WITH, ONE_SIDED, PENALTY_INSIDE, SHORTEST
 from ridgeline.diagnosis._windows import windows
 from ridgeline.diagnosis.readers._names import recognise
 
@@ -30,6 +30,38 @@ def excess(train: Floats, val: Floats, noise: float) -> float | None:
     if early <= PENALTY_INSIDE.value * scale or early - late <= ONE_SIDED.value * noise:
         return None
     return early / scale if scale else None
+
+
+def moves_with(loss: Curve, penalty: Curve) -> tuple[float, float] | None:
+    """By how much a loss changes where the penalty changes by 1, and the standard error of that.
+
+    Least squares over the changes from one point to the next, b = Σ ΔL·ΔR / ΣΔR², without the first third, in
+    which both fall. A loss that contains the penalty has b = 1 and what the data loss adds.
+    """
+    steps, at, here = np.intersect1d(loss.steps, penalty.steps, return_indices=True)
+    values, there = loss.values[at][len(steps) // 3 :], penalty.values[here][len(steps) // 3 :]
+    finite = np.isfinite(values) & np.isfinite(there)
+    moved, by = np.diff(values[finite]), np.diff(there[finite])
+    if len(by) < SHORTEST.value or not np.any(by):
+        return None
+    slope = float(moved @ by / (by @ by))
+    left = moved - slope * by
+    return slope, float(np.sqrt(left @ left / (len(by) - 1) / (by @ by)))
+
+
+def penalty_inside(curves: Mapping[Role, Curve]) -> str:
+    """A sentence on a held-out loss that moves with the penalty one for one; "" where it does not."""
+    loss, penalty = curves.get("val_loss"), curves.get("penalty")
+    found = None if loss is None or penalty is None else moves_with(loss, penalty)
+    if found is None or loss is None or penalty is None:
+        return ""
+    slope, error = found
+    if abs(slope - 1.0) > 2.0 * error + 0.02 or slope - 2.0 * error < MOVES_WITH.value:
+        return ""
+    return (
+        f"the held-out loss moves with the penalty one for one ({slope:.2f} ± {2 * error:.2f}): it seems to contain "
+        f"it, {float(penalty.values[-1]):.3g} of {float(loss.values[-1]):.3g} at the end"
+    )
 
 
 def contradictions(curves: Mapping[Role, Curve]) -> list[str]:

@@ -55,6 +55,11 @@ PENALTY_INSIDE = Threshold(
     0.05,
     "of the loss: a training loss this far above the held-out loss, by a falling amount, contains something else",
 )
+MOVES_WITH = Threshold(
+    "moves with the penalty",
+    0.5,
+    "change of a held-out loss per change of the penalty, at the least: less may be chance, 1 is the penalty inside",
+)
 WEIGHTY_PENALTY = Threshold(
     "penalty's share", 1.0, "a penalty that outweighs the data loss decides the solution"
 )
@@ -74,6 +79,7 @@ THRESHOLDS = (
     LATE_FALL,
     CHANCE,
     PENALTY_INSIDE,
+    MOVES_WITH,
     WEIGHTY_PENALTY,
     ONE_SIDED,
 )

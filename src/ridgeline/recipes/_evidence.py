@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ridgeline.diagnosis import Curve, penalty_inside
 from ridgeline.recipes._recipe import Place
 from ridgeline.report import Results
 from ridgeline.statistics import Interval, interval, prediction_interval
@@ -80,14 +81,24 @@ def numbers(found: Interval) -> dict[str, Any]:
 
 
 def accuracy_gap(results: Results, arm: str) -> pl.DataFrame:
-    """seed, example, value: whole-set training accuracy of the seed − correctness of each test example."""
+    """seed, example, value: whole-set training accuracy of the seed − correctness of each test example.
+
+    The training examples are a sample as well, of which no run stores the single ones. They are taken to vary as
+    the test examples do, n of them beside n_train: what a test example differs from the mean is stretched by
+    √(1 + n/n_train), so that s²/n of the stretched ones is s²/n + s²/n_train.
+    """
     train = by_seed(results, arm, pl.col("final_train_accuracy"))
     found = examples(results, arm, "test", "correct")
     by = pl.DataFrame(
         {"seed": list(train), "train": list(train.values())}, {"seed": pl.Int64, "train": pl.Float64}
     )
-    joined = found.join(by, on="seed")
-    return joined.select("seed", "example", value=pl.col("train") - pl.col("value"))
+    joined = found.join(by, on="seed").select("seed", "example", value=pl.col("train") - pl.col("value"))
+    if joined.is_empty():
+        return joined
+    trained = results.trials.filter(pl.col("arm") == arm)["n_train"].min()
+    stretch = (1.0 + joined["example"].n_unique() / trained) ** 0.5  # type: ignore[operator]  # a number
+    mean = pl.col("value").mean().over("seed")
+    return joined.with_columns(value=mean + stretch * (pl.col("value") - mean))
 
 
 def over_examples(frame: pl.DataFrame, minus: pl.DataFrame | None = None) -> Interval:
@@ -124,3 +135,23 @@ def places(figures: Iterable[tuple[float, Sequence[float]]]) -> Place:
     """Several published figures, each with our runs: inside only where every one of them is."""
     found = {place_of(published, ours) for published, ours in figures}
     return "outside" if "outside" in found else "–" if "–" in found else "inside"
+
+
+def penalty_seen_inside(results: Results, arm: str, column: str) -> str:
+    """What diagnosis says of a held-out loss as its source records it, with the penalty inside.
+
+    "" where it notices nothing, and where it would say the same of the data loss alone.
+    """
+    runs = curve(results, arm, column, "penalty").filter(pl.col("step") > 0).partition_by("seed")
+    said = []
+    for run in runs:
+        steps, penalty, alone = (
+            run[name].cast(pl.Float64).to_numpy() for name in ("step", "penalty", column)
+        )
+        with_it, without = (
+            penalty_inside({"val_loss": Curve.of(loss, steps), "penalty": Curve.of(penalty, steps)})
+            for loss in (alone + penalty, alone)
+        )
+        if with_it and not without:
+            said.append(with_it)
+    return f"{arm}: in {len(said)} of {len(runs)} runs {said[0]}" if said else ""

@@ -1,11 +1,11 @@
 """The claims about dropout, each a function whose docstring is the rule, and the loss that is divided twice."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from ridgeline.diagnosis import Curve, contradictions
 from ridgeline.recipes._evidence import (
     accuracy_gap,
     by_seed,
@@ -128,30 +128,18 @@ def running(evidence: Evidence, label: str) -> pl.DataFrame:
     return rows.drop_nulls().group_by("step").agg(*wanted).sort("step")
 
 
-def too_small(losses: Sequence[float], accuracies: Sequence[float]) -> str:
-    """Why a cross entropy cannot be the mean over the examples of which these shares were right; else empty.
-
-    Who is wrong gives the right class at most probability ½, so the mean is at least (1 − accuracy) · ln 2.
-    """
-    least = [(1 - accuracy) * math.log(2) for accuracy in accuracies]
-    wrong = [(loss, low) for loss, low in zip(losses, least, strict=True) if loss < low]
-    if not wrong:
-        return ""
-    loss, low = wrong[-1]
-    return (
-        f"at {len(wrong)} of {len(losses)} records the loss is too small for its accuracy: the last is {loss:.2g}, and "
-        f"a mean cross entropy with so many wrong is at least {low:.2g}"
-    )
-
-
 def divided_twice(evidence: Evidence) -> str:
     """What the source's column, the mean loss divided by the batch size, shows of itself."""
     label = arm("scratch", "dropout")
     found = running(evidence, label)
-    losses = found["loss"].to_list()
-    said = too_small([loss / BATCH for loss in losses], found["accuracy"].to_list())
-    if not said:
+    losses, accuracy = found["loss"].to_list(), Curve.of(found["accuracy"].to_list())
+    as_published, mean = (
+        contradictions({"train_loss": Curve.of([loss / by for loss in losses]), "train_accuracy": accuracy})
+        for by in (BATCH, 1)
+    )
+    if not as_published or mean:
         return ""
+    said = as_published[0]
     first, last = (BATCH * loss for loss in PRINTED_LOSS)
     place = place_of(last, list(last_record(evidence.results, label, "running_loss").values()))
     return (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import ridgeline
-from ridgeline.recipes._evidence import by_seed, curve, examples, numbers, paired
+from ridgeline.recipes._evidence import by_seed, curve, examples, numbers, paired, penalty_seen_inside
 from ridgeline.recipes._layers import line
 from ridgeline.recipes._recipe import Bug, Claim, Evidence, Judgement, Profile, Recipe
 from ridgeline.statistics import decide, holm_intervals
@@ -184,20 +184,6 @@ def claim_is_weight_decay(evidence: Evidence) -> Judgement:
     return Judgement(outcome, said, ours, numbers={"relative": found})  # type: ignore[arg-type]  # an Outcome
 
 
-def penalty_in_test_loss(evidence: Evidence) -> str:
-    """The recorded test loss against the data loss."""
-    ours = _test_loss(evidence, arm(20, 10.0))
-    if not ours:
-        return ""
-    shown, mean = _column_as_published(evidence, 20, 10.0), sum(ours.values()) / len(ours)
-    if not shown > mean * (1 + 1e-9):  # equal sums may differ by their order
-        return ""
-    return (
-        f"the column as the source records it ends at {shown:.3g} at λ = 10, the data loss at {mean:.3g}: the "
-        f"penalty is inside"
-    )
-
-
 def missing_rate(evidence: Evidence) -> str:
     """The published update against a real step."""
     found = evidence.checks["update"]
@@ -221,7 +207,11 @@ RECIPE = Recipe(
         Claim("S4-3", "an L2 penalty is weight decay", claim_is_weight_decay),
     ],
     bugs=[
-        Bug("the penalty inside the test loss", "history", penalty_in_test_loss),
+        Bug(
+            "the penalty inside the test loss",
+            "history",
+            lambda evidence: penalty_seen_inside(evidence.results, arm(20, 10.0), "test_all_loss"),
+        ),
         Bug("the missing learning rate of the update", "one step in float64", missing_rate),
     ],
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 from ridgeline.recipes import _mnist_wide_claims as claims
 from ridgeline.recipes import _mnist_wide_figures as figures
-from ridgeline.recipes._mnist_wide_stored import L2, NONE, RATES, STRENGTHS, arm, checks_of
-from ridgeline.recipes._recipe import Bug, Claim, Evidence, Profile, Recipe
+from ridgeline.recipes._evidence import penalty_seen_inside
+from ridgeline.recipes._mnist_wide_stored import L2, NONE, RATES, STRENGTHS, arm
+from ridgeline.recipes._recipe import Bug, Claim, Profile, Recipe
 from ridgeline.study import Study
 
 
@@ -47,26 +48,11 @@ def _study(name: str, profile: Profile, arms: dict[str, dict[str, float]], seeds
     )
 
 
-def penalty_in_validation_loss(evidence: Evidence, label: str) -> str:
-    """The column that the source calls validation loss against the data loss of the same weights, at the end."""
-    ends = [run[-1] for run in checks_of(evidence.results, label, "val_loss", "penalty").values()]
-    inside = [end for end in ends if (end["penalty"][0] or 0.0) > 0 and end["val_loss"][0] is not None]
-    if not inside:
-        return ""
-    loss, penalty = (
-        sum(end[column][0] for end in inside) / len(inside) for column in ("val_loss", "penalty")
-    )
-    return (
-        f"{label}: the validation loss as the source records it ends at {loss + penalty:.4g}, of which the penalty "
-        f"is {penalty:.4g}: it is inside"
-    )
-
-
 def _bug(label: str) -> Bug:
     return Bug(
         "the penalty inside the validation loss",
         "history",
-        lambda evidence: penalty_in_validation_loss(evidence, label),
+        lambda evidence: penalty_seen_inside(evidence.results, label, "val_loss"),
     )
 
 

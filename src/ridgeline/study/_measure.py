@@ -8,6 +8,7 @@ from ridgeline.study._choose import CLEARLY, choose
 from ridgeline.study._execute import prepared
 from ridgeline.study._lanes import Group
 from ridgeline.study._plan import EngineName, ProgramPlan, Way
+from ridgeline.study._plan_words import total
 from ridgeline.study._predict import allowance, threads_promise
 from ridgeline.study._tried import Tried
 
@@ -29,7 +30,7 @@ def measure(groups: Sequence[Group], asked: EngineName, cores: int, kind: Produc
     """The plan of each group, with what was found out about the ways to train it.
 
     One trial alone is measured first; then packs, where `asked` allows and something speaks for them; then
-    one trial with all threads, where that could still be the fastest.
+    packs, and one trial, with all threads, where that could still be the fastest.
 
     Raises:
         RidgelineError: when a trial fails.
@@ -45,6 +46,7 @@ def measure(groups: Sequence[Group], asked: EngineName, cores: int, kind: Produc
             if each.plan.engine == "lanes":
                 each.packed(threads, allowed.of(each.alone_s) / 2)
     if device == "cpu" and cores > 1:
+        _packs_with_all_threads(tried, cores, kind, allowed)
         _all_threads(tried, cores, kind, allowed)
     return [each.plan for each in tried]
 
@@ -63,6 +65,23 @@ def _all_alone(tried: Sequence[Tried], threads: int, allowed: _Allowance) -> Non
             each.alone_s *= measured / of
         note = "measured" if whether else "reckoned from its size, by programs that were measured"
         each.add(Way("solo", threads, 1, 0.0, each.alone_s / each.plan.trials, note, whether))
+
+
+def _packs_with_all_threads(tried: Sequence[Tried], cores: int, kind: Products, allowed: _Allowance) -> None:
+    """Packs with all threads, where these could beat what is the best so far: a process more costs its start."""
+    packed = [
+        (each, way) for each in tried for way in each.plan.ways if way.engine == "lanes" and way.measured
+    ]
+    if not packed:
+        return
+    asked = tried[0].asked
+    best = choose([t.plan for t in tried], asked=asked, device="cpu", cores=cores, products=kind).seconds
+    work_s = sum(total(each.plan, way) for each, way in packed)
+    if best is None or not threads_promise(work_s, cores, best, CLEARLY):
+        return
+    with prepared(cores, kind):
+        for each, _ in packed:
+            each.packed(cores, allowed.of(each.alone_s) / 4)
 
 
 def _all_threads(tried: Sequence[Tried], cores: int, kind: Products, allowed: _Allowance) -> None:
