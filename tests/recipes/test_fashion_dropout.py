@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from ridgeline.diagnosis import Curve, contradictions
 from ridgeline.lanes._loss import correct, example_losses
 from ridgeline.models import build_factory
 from ridgeline.noise import Clock, Dropout
@@ -118,7 +119,7 @@ def planted(
             jitter = noise * 2**0.5 * math.sin(7 * seed + place)
             gap = 0.06 - (fall if kind == "dropout" else 0.0) + jitter
             row = {"trial_id": name, "arm": label, "seed": seed, "status": "done"}
-            trials.append({**row, "final_train_accuracy": test + gap})
+            trials.append({**row, "final_train_accuracy": test + gap, "n_train": 10**9})
             given = {"trial_id": name, "set": "test", "when": "last"}
             predictions += [
                 {**given, "example": i, "loss": 0.0, "correct": i < test * N_TEST} for i in range(N_TEST)
@@ -203,18 +204,18 @@ def test_no_mean_cross_entropy_is_too_small() -> None:
         y = torch.randint(10, (500,), generator=generator)
         y[:250] = logits[:250].argmax(1)
         loss = float(example_losses("cross_entropy", logits, y).mean())
-        assert claims.too_small([loss], [float(correct(logits, y).double().mean())]) == ""
-    assert claims.too_small([0.17, 0.20], [0.75, 0.75]).startswith("at 1 of 2 records")
+        right = float(correct(logits, y).double().mean())
+        assert contradictions({"train_loss": Curve.of([loss]), "train_accuracy": Curve.of([right])}) == []
+    (said,) = contradictions({"train_loss": Curve.of([0.08]), "train_accuracy": Curve.of([0.75])})
+    assert said.startswith("the training loss 0.08 is too small for an accuracy of 0.750")
 
 
 def test_the_loss_divided_twice_is_named_and_the_mean_loss_is_not() -> None:
     evidence = planted(loss=0.41)
     (row,) = caught(s1.RECIPE, evidence)
     assert (row["name"], row["tool"]) == ("the loss divided by the batch size once too often", "history")
-    assert row["said"].startswith("at 2 of 2 records the loss is too small for its accuracy")
+    assert row["said"].startswith("the training loss 0.0016 is too small for an accuracy of")
     assert "the published 0.0046 … 0.0016 from 1.18 to 0.41 (inside)" in row["said"]
-    found = claims.running(evidence, arm("scratch", "dropout"))
-    assert claims.too_small(found["loss"].to_list(), found["accuracy"].to_list()) == ""
     assert "(outside)" in claims.divided_twice(planted(loss=0.8))
     assert claims.divided_twice(planted(loss=256 * 0.42)) == ""
 
@@ -238,7 +239,7 @@ def test_quick_runs_end_to_end(tmp_path: Path, data_dir: Path) -> None:
     for claim in s1.RECIPE.claims:
         assert f"{claim.number} {claim.text}" in page
     assert "The test set was watched during training, as published." in page
-    assert "the loss is too small for its accuracy" in page
+    assert "is too small for an accuracy of" in page
     assert out.count("not judged") == 1
     evidence = Evidence(Results.open(tmp_path / "out"), CHECKS, "full")
     assert claims.claim_counters(evidence).outcome == "undecided"  # one seed decides nothing

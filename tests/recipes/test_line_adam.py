@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from ridgeline.recipes import _line_adam as s4
-from ridgeline.recipes._recipe import Evidence
+from ridgeline.recipes._recipe import Evidence, caught
 
 CHECKS = s4.checks()
 
@@ -27,7 +27,15 @@ def planted(factor: float, penalty: float = 0.0, null: float = 1.0, seeds: int =
                 predictions.append(
                     {"trial_id": name, "set": "test", "when": "last", "example": 0, "loss": loss}
                 )
-                curves.append({"trial_id": name, "step": 1000, "test_all_loss": loss, "penalty": penalty})
+                curves += [
+                    {
+                        "trial_id": name,
+                        "step": step,
+                        "test_all_loss": loss * (1.0 + 0.01 * math.sin(step)),
+                        "penalty": penalty * 1.01**-step,
+                    }
+                    for step in range(1, 61)
+                ]
     found = SimpleNamespace(
         trials=pl.DataFrame(trials), predictions=pl.DataFrame(predictions), curves=pl.DataFrame(curves)
     )
@@ -71,7 +79,7 @@ def test_arms_without_a_seed_decide_nothing_and_fail_nowhere(kept: tuple[str, ..
     found = s4.claim_test_loss_falls(evidence)
     assert found.outcome == "undecided"
     assert "no seed finished in all arms of 10 samples" in found.sentence
-    assert s4.penalty_in_test_loss(evidence) == ""
+    assert caught(s4.RECIPE, evidence)[0]["said"] == "nothing: it went unnoticed"
 
 
 def test_the_identities_hold() -> None:
@@ -86,6 +94,7 @@ def test_the_identities_hold() -> None:
 
 
 def test_the_sources_bugs_are_named_where_they_are() -> None:
-    assert "the penalty is inside" in s4.penalty_in_test_loss(planted(1.0, penalty=0.5))
-    assert s4.penalty_in_test_loss(planted(1.0)) == ""
+    said = [caught(s4.RECIPE, planted(1.0, penalty=size))[0]["said"] for size in (50.0, 0.0)]
+    assert "in 30 of 30 runs the held-out loss moves with the penalty one for one" in said[0]
+    assert said[1] == "nothing: it went unnoticed"
     assert "leaves the learning rate out" in s4.missing_rate(planted(1.0))

@@ -23,7 +23,7 @@ from ridgeline.recipes import _mnist_wide_stored as stored
 from ridgeline.recipes._evidence import Floats
 from ridgeline.recipes._layers import wide
 from ridgeline.recipes._mnist_wide_stored import L2, NONE, RATES, STRENGTHS, arm
-from ridgeline.recipes._recipe import Evidence, Profile
+from ridgeline.recipes._recipe import Evidence, Profile, caught
 from ridgeline.study._programs import build_model, rules_of
 from ridgeline.study._trials import Trial
 from tests.end_to_end.commands import PATIENCE_S, start
@@ -399,11 +399,14 @@ def test_the_blank_pixels_are_those_of_the_training_images(data_dir: Path) -> No
 # --- the source's bug, and what it shows -----------------------------------------------------------------
 
 
-def test_the_penalty_inside_is_named_where_it_is() -> None:
-    evidence = pair(0.9, 0.9, penalty=7.0)
-    said = s2.penalty_in_validation_loss(evidence, L2)
-    assert "ends at 7.2, of which the penalty is 7" in said
-    assert s2.penalty_in_validation_loss(evidence, NONE) == ""
+@pytest.mark.parametrize("penalty", [70.0, 0.0])
+def test_the_penalty_inside_is_named_where_it_is(penalty: float) -> None:
+    evidence = pair(0.9, 0.9, penalty=penalty)
+    results = cast(Any, evidence.results)
+    results.curves = results.curves.with_columns(pl.col("penalty") * 0.99 ** (pl.col("step") / 100))
+    said = caught(s2.L2_RECIPE, evidence)[0]["said"]
+    assert ("moves with the penalty one for one" in said) == bool(penalty)
+    assert ("went unnoticed" in said) == (not penalty)
 
 
 def test_an_image_spans_black_to_white_with_inputs_downwards() -> None:

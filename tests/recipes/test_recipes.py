@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import polars as pl
 import pytest
 
 from ridgeline.recipes import PROFILES, RECIPES
@@ -30,14 +31,19 @@ def sure(evidence: Evidence) -> Judgement:
 
 def test_the_quick_profile_judges_identities_only() -> None:
     claims = [Claim("S9-1", "exact", sure, identity=True), Claim("S9-2", "a difference", sure)]
-    recipe = Recipe("x", "y.", lambda profile: cast(Any, None), claims=claims)
-    results = cast(Any, SimpleNamespace())
+    study = SimpleNamespace(trials=list)
+    recipe = Recipe("x", "y.", lambda profile: cast(Any, study), claims=claims)
+    none = pl.DataFrame(schema={"arm": pl.String, "seed": pl.Int64, "status": pl.String})
+    results = cast(Any, SimpleNamespace(trials=none))
     by_profile = {p: [r["outcome"] for r in judged(recipe, Evidence(results, {}, p))] for p in PROFILES}
     assert by_profile == {"quick": ["reproduced", "not judged"], "full": ["reproduced", "reproduced"]}
 
 
 def test_a_bug_that_nothing_names_is_said_to_go_unnoticed() -> None:
-    bugs = [Bug("a", "audit", lambda e: "seen"), Bug("b", "audit", lambda e: "")]
+    bugs = [Bug("a", "audit", lambda e: "seen"), Bug("b", "audit", lambda e: "", late=True)]
     recipe = Recipe("x", "y.", lambda profile: cast(Any, None), bugs=bugs)
-    rows = caught(recipe, Evidence(cast(Any, None), {}, "full"))
-    assert [row["said"] for row in rows] == ["seen", "nothing: it went unnoticed"]
+    said = {p: [row["said"] for row in caught(recipe, Evidence(cast(Any, None), {}, p))] for p in PROFILES}
+    assert said == {
+        "quick": ["seen", "nothing yet: the quick profile is too short to show it"],
+        "full": ["seen", "nothing: it went unnoticed"],
+    }

@@ -56,7 +56,8 @@ def penalty_inside(curves: Mapping[Role, Curve]) -> str:
     if found is None or loss is None or penalty is None:
         return ""
     slope, error = found
-    if abs(slope - 1.0) > 2.0 * error + 0.02 or slope - 2.0 * error < MOVES_WITH.value:
+    # the data loss may fall beside the penalty, so that b is somewhat above 1
+    if abs(slope - 1.0) > 2.0 * error + 0.1 or slope - 2.0 * error < MOVES_WITH.value:
         return ""
     return (
         f"the held-out loss moves with the penalty one for one ({slope:.2f} ± {2 * error:.2f}): it seems to contain "

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ridgeline.diagnosis import Curve, penalty_inside
+from ridgeline.recipes._arms_read import note
 from ridgeline.recipes._recipe import Place
 from ridgeline.report import Results
 from ridgeline.statistics import Interval, interval, prediction_interval
@@ -18,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 def by_seed(results: Results, arm: str, value: pl.Expr) -> dict[int, float]:
     """An expression over the trials of an arm, by seed; diverged seeds are left out."""
+    note(arm)
     rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
     found = rows.select("seed", value.cast(pl.Float64).alias("value"))
     return dict(zip(found["seed"].to_list(), found["value"].to_list(), strict=True))
@@ -25,12 +27,14 @@ def by_seed(results: Results, arm: str, value: pl.Expr) -> dict[int, float]:
 
 def curve(results: Results, arm: str, *columns: str) -> pl.DataFrame:
     """seed, step and the columns of an arm's curves."""
+    note(arm)
     rows = results.trials.filter(pl.col("arm") == arm).select("trial_id", "seed")
     return results.curves.join(rows, on="trial_id").select("seed", "step", *columns).sort("seed", "step")
 
 
 def examples(results: Results, arm: str, name: str, of: str, when: str = "last") -> pl.DataFrame:
     """seed, example, value: `of` (loss or correct) of each example of a set at the last or best step."""
+    note(arm)
     rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
     chosen = results.predictions.filter((pl.col("set") == name) & (pl.col("when") == when))
     found = chosen.join(rows.select("trial_id", "seed"), on="trial_id")
@@ -118,6 +122,7 @@ def means(frame: pl.DataFrame, minus: pl.DataFrame | None = None) -> tuple[list[
 
 def last_weights(results: Results, arm: str) -> dict[int, Path]:
     """The file of an arm's weights after the last update, by seed; diverged seeds are left out."""
+    note(arm)
     rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
     ids = rows.select("seed", "trial_id").rows()
     return {seed: results.path / "weights" / f"{name}.safetensors" for seed, name in ids}

@@ -121,7 +121,7 @@ RECIPE = Recipe(
     figures=figures,
     watched=True,
     claims=[
-        Claim("S1-1a", "λ = 0 overfits", claims.claim_overfits),
+        Claim("S1-1a", "λ = 0 overfits", claims.claim_overfits, counts_diverged=True),
         Claim("S1-1b", "λ = 3 closes most of it", claims.claim_closes),
         Claim("S1-1c", "does λ = 3 learn anything?", claims.claim_learns),
         Claim("S1-1d", "it is remembered initialisation", claims.claim_remembered),

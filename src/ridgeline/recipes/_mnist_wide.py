@@ -53,6 +53,7 @@ def _bug(label: str) -> Bug:
         "the penalty inside the validation loss",
         "history",
         lambda evidence: penalty_seen_inside(evidence.results, label, "val_loss"),
+        late=True,
     )
 
 
@@ -67,9 +68,10 @@ RATES_RECIPE = Recipe(
             "S2-1",
             "an lr rises, holds near .95, then falls while the loss keeps falling",
             claims.claim_rise_and_fall,
+            counts_diverged=True,
         ),
-        Claim("S2-2", "where does each lr end?", claims.claim_where_each_ends),
-        Claim("S2-3", "what else?", claims.claim_what_else),
+        Claim("S2-2", "where does each lr end?", claims.claim_where_each_ends, counts_diverged=True),
+        Claim("S2-3", "what else?", claims.claim_what_else, counts_diverged=True),
     ],
     bugs=[_bug(arm(5e-3, STRENGTHS[0]))],
 )
@@ -81,7 +83,9 @@ L2_RECIPE = Recipe(
     study=strengths,
     figures=figures.drawn_of_strengths,
     claims=[
-        Claim("S2-4", "L2 improved training", claims.claim_l2_improves, published="test .88 / .92"),
+        Claim(
+            "S2-4", "L2 improved training", claims.claim_l2_improves, "test .88 / .92", counts_diverged=True
+        ),
         Claim("S2-5", "the matrices became sparse", claims.claim_sparse),
     ],
     bugs=[_bug(L2)],
