@@ -42,16 +42,22 @@ def taken(run: Path) -> dict[str, Any]:
         "arms": arms,
         "trials": results["n_trials"],
         "unfinished": results["n_unfinished"],
-        "planned_seeds": seeds_of(judged["recipe"]),
+        **asked_of(judged["recipe"]),
         "provenance": results["provenance"],
     }
 
 
-def seeds_of(recipe: str) -> int:
-    """How many seeds the recipe asks for in full."""
+def asked_of(recipe: str) -> dict[str, Any]:
+    """What the recipe asks for in full: its seeds, its specification, and what is to be known of it."""
     from ridgeline.recipes import RECIPES  # pages and table need none of ridgeline
 
-    return len({trial.seed for trial in RECIPES[recipe].study("full").trials()})
+    study = RECIPES[recipe].study("full")
+    seeds = len({trial.seed for trial in study.trials()})
+    return {
+        "planned_seeds": seeds,
+        "specification": study.to_yaml(),
+        "notes": list(RECIPES[recipe].notes),
+    }
 
 
 def judge(run: Path) -> None:
@@ -122,7 +128,7 @@ def page(record: dict[str, Any]) -> str:
     ]
     stands = f"{record['trials']} trials, {record['seeds']} {'seed' if record['seeds'] == 1 else 'seeds'}"
     command = f"ridgeline run {name} --profile full"
-    planned = record.get("planned_seeds", record["seeds"])
+    planned = record["planned_seeds"]
     if record["seeds"] < planned:
         stands += f" of the {planned} that the recipe asks for"
         command += "" if record["unfinished"] else f" --seeds {record['seeds']}"
@@ -136,10 +142,14 @@ def page(record: dict[str, Any]) -> str:
         "Hardware and versions: " + ", ".join(f"{key} {value}" for key, value in sorted(facts.items())) + ".",
         "The test set was watched during training, as published." if record["watched"] else "",
         "## Claims",
-        "*Figure*: whether the published number lies where one more run of ours would fall with 95 %.",
+        "*Figure*: whether the published number lies where one more run of ours would fall with 95 %; of several "
+        "numbers, all of them.",
         table(["claim", "published", "ours", "figure", "outcome", "evidence"], claims),
         "The rules that decide:",
         "\n".join(f"- {row['number']}: {row['rule']}" for row in record["claims"]),
+        "## How it was run, and judged" if record["notes"] else "",
+        "\n".join(f"- {note}" for note in record["notes"]),
+        f"<details><summary>Specification</summary>\n\n```yaml\n{record['specification'].rstrip()}\n```\n\n</details>",
         "## Bugs of the source, as published" if record["bugs"] else "",
         "\n".join(f"- **{b['name']}** ({b['tool']}): {b['said']}" for b in record["bugs"]),
         "## Arms",
@@ -155,13 +165,23 @@ def page(record: dict[str, Any]) -> str:
 
 def claims_table(found: list[dict[str, Any]]) -> str:
     """The table of all claims, for the README."""
-    shown = ("claim", "published", "ours", "place", "outcome")
+    shown = ("claim", "published", "ours", "place")
     rows = [
-        [f"[{row['number']}](docs/experiments/{record['recipe']}.md)", *(row[key] for key in shown)]
+        [
+            f"[{row['number']}](docs/experiments/{record['recipe']}.md)",
+            *(row[key] for key in shown),
+            row["outcome"] + seeds_in(record),
+        ]
         for record in found
         for row in record["claims"]
     ]
     return table(["claim", "as published", "published", "ours", "figure", "outcome"], rows)
+
+
+def seeds_in(record: dict[str, Any]) -> str:
+    """How many seeds a record stands on, where that is not all of them."""
+    done, planned = record["seeds"], record["planned_seeds"]
+    return f" ({done} of {planned} seeds)" if done < planned else ""
 
 
 def with_table(readme: str, found: list[dict[str, Any]]) -> str:

@@ -47,6 +47,8 @@ def _show(console: Console, recipe: Recipe, specification: str) -> None:
         for claim in recipe.claims:
             table.add_row(*map(Text, (f"{claim.number} {claim.text}", claim.published, claim.rule)))
         console.print(table)
+    for each in recipe.notes:
+        console.print(f"note: {each}", markup=False, highlight=False)
     for bug in recipe.bugs:
         console.print(f"bug of the source: {bug.name} (caught by {bug.tool})", markup=False, highlight=False)
 

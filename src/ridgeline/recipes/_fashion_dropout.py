@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ridgeline.models import build_factory
 from ridgeline.noise import Clock, normal, stream_key
 from ridgeline.recipes import _fashion_dropout_claims as claims
+from ridgeline.recipes import _notes
 from ridgeline.recipes._fashion_dropout_claims import BATCH, WAYS, arm
 from ridgeline.recipes._fashion_dropout_figures import figures
 from ridgeline.recipes._layers import dropout_mlp
@@ -82,6 +83,7 @@ def _mean(found: Tensor) -> float:
 RECIPE = Recipe(
     name="fashion-dropout",
     system="S1",
+    notes=_notes.FASHION_DROPOUT,
     summary="Dropout in an MLP on Fashion-MNIST: does it keep the expectation, and counter overfitting?",
     study=study,
     checks=checks,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import ridgeline
+from ridgeline.recipes import _notes
 from ridgeline.recipes._evidence import by_seed, curve, examples, numbers, paired, penalty_seen_inside
 from ridgeline.recipes._layers import line
 from ridgeline.recipes._recipe import Bug, Claim, Evidence, Judgement, Profile, Recipe
@@ -197,6 +198,7 @@ def missing_rate(evidence: Evidence) -> str:
 RECIPE = Recipe(
     name="line-adam",
     system="S4",
+    notes=_notes.LINE_ADAM,
     summary="Adam on a high-dimensional line: does an L2 penalty lower the test loss, and is it weight decay?",
     study=study,
     checks=checks,

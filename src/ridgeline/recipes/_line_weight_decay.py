@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import ridgeline
 from ridgeline.lanes._program import batches
 from ridgeline.recipes import _line_weight_decay_claims as claims
+from ridgeline.recipes import _notes
 from ridgeline.recipes._layers import line
 from ridgeline.recipes._line_weight_decay_claims import STRENGTHS, WAYS, ZERO, arm
 from ridgeline.recipes._line_weight_decay_figures import figures
@@ -115,6 +116,7 @@ def _trained(
 RECIPE = Recipe(
     name="line-weight-decay",
     system="S1",
+    notes=_notes.LINE,
     summary="Weight decay on a line of 200 inputs and 20 examples: in the loss and by the optimizer.",
     study=study,
     checks=checks,

@@ -10,6 +10,7 @@ import ridgeline
 from ridgeline.recipes import _mnist_conv_l2_claims as gaps
 from ridgeline.recipes import _mnist_conv_l2_exact as exact
 from ridgeline.recipes import _mnist_conv_l2_grid as grid
+from ridgeline.recipes import _notes
 from ridgeline.recipes._mnist_conv_l2_claims import DEAD, LAST, MODELS, RECORDS, STRENGTHS, arm
 from ridgeline.recipes._mnist_conv_l2_figures import figures
 from ridgeline.recipes._recipe import Bug, Claim, Profile, Recipe
@@ -116,6 +117,7 @@ def _acting() -> dict[str, str]:
 RECIPE = Recipe(
     name="mnist-conv-l2",
     system="S0",
+    notes=_notes.CONV_L2,
     summary="L2, L1 and dropout against overfitting on MNIST, beside a penalty that reaches no weight.",
     study=study,
     checks=checks,

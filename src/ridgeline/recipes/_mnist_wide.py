@@ -8,6 +8,7 @@ from typing import Any
 
 from ridgeline.recipes import _mnist_wide_claims as claims
 from ridgeline.recipes import _mnist_wide_figures as figures
+from ridgeline.recipes import _notes
 from ridgeline.recipes._evidence import penalty_seen_inside
 from ridgeline.recipes._mnist_wide_stored import L2, NONE, RATES, STRENGTHS, arm
 from ridgeline.recipes._recipe import Bug, Claim, Profile, Recipe
@@ -60,6 +61,7 @@ def _bug(label: str) -> Bug:
 RATES_RECIPE = Recipe(
     name="mnist-wide-lr",
     system="S2",
+    notes=_notes.WIDE_RATES,
     summary="A wide MLP on MNIST at four learning rates: does one rise, hold and fall, and where does each end?",
     study=learning_rates,
     figures=figures.drawn_of_rates,
@@ -79,6 +81,7 @@ RATES_RECIPE = Recipe(
 L2_RECIPE = Recipe(
     name="mnist-wide-l2",
     system="S2",
+    notes=_notes.WIDE_L2,
     summary="A wide MLP on MNIST without and with L2 on all variables: does it train better, and sparsely?",
     study=strengths,
     figures=figures.drawn_of_strengths,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ridgeline.recipes import _notes
 from ridgeline.recipes import _penalty_object_claims as judged
 from ridgeline.recipes import _penalty_object_exact as exact
 from ridgeline.recipes._penalty_object_arms import (
@@ -77,6 +78,7 @@ def study(profile: Profile) -> Study:
 RECIPE = Recipe(
     name="penalty-object",
     system="S3",
+    notes=_notes.PENALTY_OBJECT,
     summary="A penalty object for any model against the optimizer's weight_decay: does either do what it says?",
     study=study,
     checks=checks,
