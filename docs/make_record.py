@@ -64,11 +64,13 @@ def judge(run: Path) -> None:
     """Write the claims of a run in full that has none, or older ones than its trials, and its report."""
     from ridgeline.recipes import RECIPES, write_claims
     from ridgeline.report import Results
+    from ridgeline.study import load_study
 
     results = Results.open(run)
-    trials = set(results.trials["trial_id"])
+    trials, named = set(results.trials["trial_id"]), load_study(run / "study.yaml").name
     for recipe in RECIPES.values():
-        if trials <= {trial.trial_id for trial in recipe.study("full").trials()}:
+        study = recipe.study("full")  # two recipes may train the same programs
+        if study.name == named and trials <= {trial.trial_id for trial in study.trials()}:
             if write_claims(recipe, results, "full") is None:
                 break
             results.report()

@@ -40,16 +40,16 @@ def test_no_spread_at_all() -> None:
     assert (found.low, found.high, found.p) == (2.0, 2.0, 0.0)
 
 
-def false_alarms(n_seeds: int, n_eval: int, with_examples: bool) -> float:
+def false_alarms(n_seeds: int, n_eval: int, with_examples: bool, of_seeds: float = 0.003) -> float:
     """How often the interval of two equal arms excludes 0, over 2,000 simulated studies.
 
-    Each study draws its evaluated examples anew: example effects of sd 0.2, seed effects of sd 0.003.
+    Each study draws its evaluated examples anew: example effects of sd 0.2, seed effects of sd `of_seeds`.
     """
     rng = np.random.default_rng(n_seeds * 1000 + n_eval)
     hits = 0
     for _ in range(2000):
         example = rng.normal(0, 0.2, n_eval)
-        noise = rng.normal(0, 0.05, (n_seeds, n_eval)) + rng.normal(0, 0.003, (n_seeds, 1))
+        noise = rng.normal(0, 0.05, (n_seeds, n_eval)) + rng.normal(0, of_seeds, (n_seeds, 1))
         deltas = example + noise
         found = interval(deltas.mean(1).tolist(), deltas.mean(0) if with_examples else None)
         hits += found.excludes_zero
@@ -59,6 +59,12 @@ def false_alarms(n_seeds: int, n_eval: int, with_examples: bool) -> float:
 @pytest.mark.parametrize(("n_seeds", "n_eval"), [(3, 200), (5, 200), (5, 1000), (10, 1000), (20, 200)])
 def test_two_equal_arms_seldom_differ(n_seeds: int, n_eval: int) -> None:
     assert false_alarms(n_seeds, n_eval, with_examples=True) <= 0.07
+
+
+@pytest.mark.parametrize(("n_seeds", "n_eval"), [(3, 1000), (5, 1000), (10, 2000), (30, 1000)])
+def test_where_seeds_dominate_five_in_a_hundred_differ(n_seeds: int, n_eval: int) -> None:
+    """No more, and no fewer: an interval that is too wide would see nothing."""
+    assert 0.035 <= false_alarms(n_seeds, n_eval, with_examples=True, of_seeds=0.2) <= 0.065
 
 
 def test_an_interval_over_seeds_alone_is_fooled() -> None:
