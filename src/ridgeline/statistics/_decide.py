@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from ridgeline.statistics._interval import Interval, holm, interval
+from ridgeline.statistics._student import quantile
 
 Outcome: TypeAlias = Literal["reproduced", "refuted", "undecided"]
 
@@ -79,7 +79,7 @@ def prediction_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     n = len(found)
     if n < 3:
         return None
-    half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * found.std(ddof=1) * np.sqrt(1 + 1 / n)
+    half = quantile(n - 1, 0.5 + level / 2) * found.std(ddof=1) * np.sqrt(1 + 1 / n)
     return float(found.mean() - half), float(found.mean() + half)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from ridgeline.statistics._student import below, quantile
 
 MIN_SEEDS = 3
 
@@ -64,15 +65,14 @@ def interval(
     if n < MIN_SEEDS:
         return Interval(mean, None, None, n, se_seeds, se_examples, None)
     se = float(np.hypot(se_seeds, se_examples))
-    # scipy.special's t distribution: importing scipy.stats takes half a second
-    half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * se
+    half = quantile(n - 1, 0.5 + level / 2) * se
     return Interval(mean, mean - half, mean + half, n, se_seeds, se_examples, _p_value(mean, se, n - 1))
 
 
 def _p_value(mean: float, se: float, freedom: int) -> float:
     if se == 0:
         return 1.0 if mean == 0 else 0.0
-    return float(2 * special.stdtr(freedom, -abs(mean) / se))
+    return 2.0 * below(freedom, -abs(mean) / se)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
