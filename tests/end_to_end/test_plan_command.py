@@ -34,16 +34,18 @@ def test_a_study_in_lanes(cli: Cli, tmp_path: Path, asked: Asked) -> None:
     assert lines[0] == "tiny: 6 trials, 3 arms"
     assert lines[4:] == [
         "engine lanes on cpu, 1 process of 1 thread: 3 arms as lanes of packs, in this process: about 1.1 s, "
-        "against 3.8 s for lanes, one process a core",
+        "against 1.1 s for lanes, all threads",
         "  strength=0 and 2 more arms: lanes, at most 512 to a pack, every layer has a native lane layer; 1 s a "
         "trial alone, 0.18 s in a pack, measured here",
         "    solo: 6 s in one process, measured",
         "    lanes: 1.1 s in one process, packs of 2 and 6 lanes measured",
+        "    lanes, 2 threads: 1.1 s in one process, packs of 2 and 6 lanes measured",
         "candidates:",
         "    solo, in this process      6 s",
         "    solo, one process a core   6 s",
         "  * lanes, in this process     1.1 s",
         "    lanes, one process a core  3.8 s",
+        "    lanes, all threads         1.1 s",
     ]
     assert said(cli, "run", spec, "--dry-run") == lines
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
