@@ -16,7 +16,7 @@ from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes import path_of, train
 from ridgeline.noise import Clock
 from tests.engines.lanes import ADAMW, SGD, as_words, family, packed, step_errors
-from tests.engines.test_lane_paths import Plain
+from tests.engines.test_lane_paths import Mean, Plain
 from tests.engines.worlds import CPU, classes, own, program
 
 
@@ -47,18 +47,12 @@ def drawing(draw: Callable[[], float]) -> type[nn.Module]:
     return Drawing
 
 
-class SlowMean(Plain):
+class SlowMean(Mean):
     """Puts a buffer in the place of itself that has hardly changed."""
-
-    mean: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(6))
 
     def forward(self, x: Tensor) -> Tensor:
         self.mean = self.mean + 1e-9 * x.mean(0).detach()
-        return super().forward(x - self.mean)
+        return Plain.forward(self, x - self.mean)
 
 
 class ExtraState(Plain):

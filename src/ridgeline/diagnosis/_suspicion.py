@@ -52,8 +52,10 @@ def moves_with(loss: Curve, penalty: Curve) -> tuple[float, float] | None:
 def penalty_inside(curves: Mapping[Role, Curve]) -> str:
     """A sentence on a held-out loss that moves with the penalty one for one; "" where it does not."""
     loss, penalty = curves.get("val_loss"), curves.get("penalty")
-    found = None if loss is None or penalty is None else moves_with(loss, penalty)
-    if found is None or loss is None or penalty is None:
+    if loss is None or penalty is None:
+        return ""
+    found = moves_with(loss, penalty)
+    if found is None:
         return ""
     slope, error = found
     # the data loss may fall beside the penalty, so that b is somewhat above 1

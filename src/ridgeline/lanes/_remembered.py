@@ -3,11 +3,11 @@
 import io
 import pickle
 import random
-import sys
 import types
 import weakref
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from ridgeline.noise import Dropout
@@ -47,10 +47,8 @@ def remembered(model: nn.Module) -> dict[str, bytes]:
     Raises:
         Exception: of any kind, for what cannot be written down.
     """
-    found = {"Python's random state": pickle.dumps(random.getstate())}
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None:
-        found["NumPy's random state"] = pickle.dumps(numpy.random.get_state())
+    states = {"Python's random state": random.getstate(), "NumPy's random state": np.random.get_state()}
+    found = {name: pickle.dumps(state) for name, state in states.items()}
     for path, module in model.named_modules():
         if not isinstance(module, Dropout):
             for key in vars(module).keys() - _OF_TORCH:

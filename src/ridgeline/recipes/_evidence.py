@@ -17,27 +17,33 @@ from ridgeline.statistics import Interval, interval, prediction_interval
 Floats = npt.NDArray[np.float64]
 
 
+def _trials(results: Results, arm: str) -> pl.DataFrame:
+    """The trials of an arm, whatever became of them; every claim reads arms by this."""
+    note(arm)
+    return results.trials.filter(pl.col("arm") == arm)
+
+
+def _done(results: Results, arm: str) -> pl.DataFrame:
+    """Those that did not diverge."""
+    return _trials(results, arm).filter(pl.col("status") == "done")
+
+
 def by_seed(results: Results, arm: str, value: pl.Expr) -> dict[int, float]:
     """An expression over the trials of an arm, by seed; diverged seeds are left out."""
-    note(arm)
-    rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
-    found = rows.select("seed", value.cast(pl.Float64).alias("value"))
+    found = _done(results, arm).select("seed", value.cast(pl.Float64).alias("value"))
     return dict(zip(found["seed"].to_list(), found["value"].to_list(), strict=True))
 
 
 def curve(results: Results, arm: str, *columns: str) -> pl.DataFrame:
     """seed, step and the columns of an arm's curves."""
-    note(arm)
-    rows = results.trials.filter(pl.col("arm") == arm).select("trial_id", "seed")
+    rows = _trials(results, arm).select("trial_id", "seed")
     return results.curves.join(rows, on="trial_id").select("seed", "step", *columns).sort("seed", "step")
 
 
 def examples(results: Results, arm: str, name: str, of: str, when: str = "last") -> pl.DataFrame:
     """seed, example, value: `of` (loss or correct) of each example of a set at the last or best step."""
-    note(arm)
-    rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
     chosen = results.predictions.filter((pl.col("set") == name) & (pl.col("when") == when))
-    found = chosen.join(rows.select("trial_id", "seed"), on="trial_id")
+    found = chosen.join(_done(results, arm).select("trial_id", "seed"), on="trial_id")
     return found.select("seed", "example", pl.col(of).cast(pl.Float64).alias("value"))
 
 
@@ -99,8 +105,8 @@ def accuracy_gap(results: Results, arm: str) -> pl.DataFrame:
     joined = found.join(by, on="seed").select("seed", "example", value=pl.col("train") - pl.col("value"))
     if joined.is_empty():
         return joined
-    trained = results.trials.filter(pl.col("arm") == arm)["n_train"].min()
-    stretch = (1.0 + joined["example"].n_unique() / trained) ** 0.5  # type: ignore[operator]  # a number
+    trained = min(_done(results, arm)["n_train"].to_list())
+    stretch = (1.0 + joined["example"].n_unique() / trained) ** 0.5
     mean = pl.col("value").mean().over("seed")
     return joined.with_columns(value=mean + stretch * (pl.col("value") - mean))
 
@@ -122,9 +128,7 @@ def means(frame: pl.DataFrame, minus: pl.DataFrame | None = None) -> tuple[list[
 
 def last_weights(results: Results, arm: str) -> dict[int, Path]:
     """The file of an arm's weights after the last update, by seed; diverged seeds are left out."""
-    note(arm)
-    rows = results.trials.filter((pl.col("arm") == arm) & (pl.col("status") == "done"))
-    ids = rows.select("seed", "trial_id").rows()
+    ids = _done(results, arm).select("seed", "trial_id").rows()
     return {seed: results.path / "weights" / f"{name}.safetensors" for seed, name in ids}
 
 

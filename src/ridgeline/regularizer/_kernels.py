@@ -173,9 +173,8 @@ def _add_signs(
         out = scratch(block)
         torch.sign(block, out=out)
         if 0.0 < ratio < 1.0 and block.element_size() >= 4:  # the goal is met once, which is what costs
-            accumulate(goal, out.add_(block, alpha=(1.0 - ratio) / ratio), step * ratio)
-            continue
-        if ratio < 1.0:  # before the signs, since goal may be block itself
+            out.add_(block, alpha=(1.0 - ratio) / ratio)
+        elif ratio < 1.0:  # before the signs, since goal may be block itself
             accumulate(goal, block, step * (1.0 - ratio))
         accumulate(goal, out, step * ratio)
 

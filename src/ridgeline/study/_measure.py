@@ -74,8 +74,7 @@ def _packs_with_all_threads(tried: Sequence[Tried], cores: int, kind: Products, 
     ]
     if not packed:
         return
-    asked = tried[0].asked
-    best = choose([t.plan for t in tried], asked=asked, device="cpu", cores=cores, products=kind).seconds
+    best = _fastest(tried, cores, kind)
     work_s = sum(total(each.plan, way) for each, way in packed)
     if best is None or not threads_promise(work_s, cores, best, CLEARLY):
         return
@@ -89,7 +88,7 @@ def _all_threads(tried: Sequence[Tried], cores: int, kind: Products, allowed: _A
     asked = tried[0].asked
     if asked == "lanes" and any(each.plan.engine == "lanes" for each in tried):
         return
-    best = choose([t.plan for t in tried], asked=asked, device="cpu", cores=cores, products=kind).seconds
+    best = _fastest(tried, cores, kind)
     why = ""
     if any(each.pace is None for each in tried):
         why = "what measuring may take was spent before"
@@ -103,3 +102,9 @@ def _all_threads(tried: Sequence[Tried], cores: int, kind: Products, allowed: _A
         for each in tried:
             seconds = each.alone(allowed.of(each.alone_s) / 4)
             each.add(Way("solo", cores, 1, 0.0, seconds, "measured"))
+
+
+def _fastest(tried: Sequence[Tried], cores: int, kind: Products) -> float | None:
+    """Seconds of the study by the best that is known so far."""
+    plans, asked = [each.plan for each in tried], tried[0].asked
+    return choose(plans, asked=asked, device="cpu", cores=cores, products=kind).seconds
