@@ -66,13 +66,22 @@ def start(*args: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_parts(run: Path, count: int, process: subprocess.Popen[str]) -> list[Path]:
-    """The finished parts, as soon as there are so many."""
+def _until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while len(finished_parts(run)) < count:
+    while not true():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until the process has made this file."""
+    _until(path.exists, process)
+
+
+def wait_for_parts(run: Path, count: int, process: subprocess.Popen[str]) -> list[Path]:
+    """The finished parts, as soon as there are so many."""
+    _until(lambda: len(finished_parts(run)) >= count, process)
     return [run / "parts" / name for name in finished_parts(run)]
 
 

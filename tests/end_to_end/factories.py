@@ -23,11 +23,12 @@ def gated() -> nn.Module:
 
 
 class Counted(nn.Sequential):
-    """Writes down each training pass; once a trial is stored in ./run, waits until the file ./go appears."""
+    """Writes down each training pass; once a trial is stored in ./run, says so by ./waits, and waits for ./go."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             while any(Path("run/parts").glob("[!.]*")) and not Path("go").exists():
+                Path("waits").touch()
                 time.sleep(0.01)
             with Path("passes").open("a") as file:
                 file.write("x")

@@ -12,7 +12,7 @@ import pytest
 
 from ridgeline.store import finished_parts
 from ridgeline.study._checkpoints import checkpoints_dir, generations
-from tests.end_to_end.commands import PATIENCE_S, ROOT, Cli, tables, wait_for_parts, write_study
+from tests.end_to_end.commands import PATIENCE_S, ROOT, Cli, tables, wait_for, wait_for_parts, write_study
 
 # The command line with checkpoints as often as they may be.
 SAVING = """
@@ -44,6 +44,7 @@ def killed(tmp_path: Path) -> Iterator[Path]:
     )
     try:
         wait_for_parts(tmp_path / "run", 2, process)
+        wait_for(tmp_path / "waits", process)  # not while a checkpoint takes the place of the one before
         process.kill()
         process.communicate(timeout=PATIENCE_S)
         assert process.returncode == -signal.SIGKILL
@@ -82,7 +83,8 @@ def test_a_killed_pack_goes_on_bit_for_bit(cli: Cli, killed: Path) -> None:
 
 
 def test_a_spoilt_checkpoint_is_named_on_the_screen(cli: Cli, killed: Path) -> None:
-    ((newer, *_),) = generations(killed / "run").values()
+    ((newer, older),) = generations(killed / "run").values()
+    assert older.endswith(".previous.safetensors")
     (checkpoints_dir(killed / "run") / newer).write_bytes(b"spoilt")
     said = cli("run", str(killed / "study.yaml"), "--out", "run")
     assert said.code == 0

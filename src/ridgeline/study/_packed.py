@@ -63,7 +63,7 @@ def train_packed(
     """Train a pack; yields each trial with its outcome as soon as its lane has left.
 
     Where memory runs out, the lanes that have not left go on as two packs of half as many each, from the last
-    checkpoint. A lane's results do not depend on the number of lanes, so they are the same.
+    checkpoint. A lane's results do not depend on the number of lanes, but for rounding under vmap.
 
     Args:
         programs, data: by trial id; a hash of its examples, which a checkpoint must have been trained on.
@@ -104,7 +104,10 @@ def train_packed(
         rest = tuple(trial for trial in waiting.values() if trial.trial_id not in unit.done)
         middle = -(-len(rest) // 2)
         sizes = f"packs of {middle} and {len(rest) - middle} lanes" if len(rest) > 1 else "a smaller pack"
-        around.say(f"{why} while training {unit.label}: they go on as {sizes}; the results are the same.")
+        around.say(
+            f"{why} while training {unit.label}: they go on as {sizes}; the results are the same, under vmap up "
+            f"to rounding."
+        )
         for half in filter(None, (rest[:middle], rest[middle:])):
             smaller = replace(unit, trials=half, begun=keeper.latest, done=frozenset())
             yield from train_packed(smaller, programs, data, around, why)
