@@ -6,9 +6,9 @@ import pytest
 from ridgeline.diagnosis import THRESHOLDS, Curve, History
 from ridgeline.diagnosis._align import aligned
 from ridgeline.diagnosis._features import features_of
-from ridgeline.diagnosis._noise import late, noise
+from ridgeline.diagnosis._noise import Noise, late, noise
 from ridgeline.diagnosis._thresholds import critical_rise
-from ridgeline.diagnosis._windows import MOST_POINTS, WIDE, thinned, windows
+from ridgeline.diagnosis._windows import MOST_POINTS, WIDE, medians, thinned, windows
 from tests.diagnosis.worlds import ar, falling, history
 
 
@@ -57,6 +57,21 @@ def test_windows_end_with_the_curve() -> None:
         assert seen.end == np.median(np.arange(float(n))[-seen.k :])
         assert len(seen.level) <= 81
         assert seen.rise == seen.end - seen.level[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 200])
+def test_medians_are_numpys(n: int) -> None:
+    rows = np.random.default_rng(n).normal(size=(5, n))
+    np.testing.assert_array_equal(medians(rows), np.median(rows, axis=1))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 1e-3, 0.6, 0.97])
+def test_the_variance_of_a_mean_is_the_sum_over_its_pairs(correlation: float) -> None:
+    for k in (1, 2, 7, 500):
+        apart = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+        assert Noise(2.0, correlation).of_mean(k) == pytest.approx(
+            2.0 * np.sqrt((correlation**apart).sum()) / k
+        )
 
 
 def test_long_curves_are_taken_together() -> None:

@@ -1,6 +1,8 @@
 """`ridgeline run`: a run folder, a second run that trains nothing, growth, plan and recipes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,16 @@ from ridgeline import Results, Study, load_study
 from ridgeline.recipes import PROFILES, RECIPES
 from ridgeline.study import parse_yaml
 from tests.end_to_end.commands import TINY, Cli, tables, write_study
+
+
+def test_packs_do_not_load_torchs_compiler(tmp_path: Path) -> None:
+    """It would take 1.5 s of each run, and of each of its processes."""
+    spec = write_study(tmp_path / "tiny.yaml")
+    asks = "import atexit, sys\natexit.register(lambda: print('compiler', 'torch._dynamo' in sys.modules))\n"
+    code = f"{asks}from ridgeline.cli import main\nmain()"
+    command = [sys.executable, "-c", code, "run", spec, "--engine", "lanes", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "compiler False"
 
 
 def test_a_run_fills_its_folder_is_not_repeated_and_grows(cli: Cli, tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_rise_by_hand() -> None:
     assert found.size.mean == pytest.approx((1.0 + 0.5 + 1.3) / 3)
 
 
+@pytest.mark.parametrize("n_seeds", [2, 3, 7])
+def test_a_seed_stops_where_the_others_are_lowest(n_seeds: int) -> None:
+    curves = np.random.default_rng(n_seeds).normal(size=(n_seeds, 40))
+    curves[0, 5] = np.inf  # no number to be subtracted again
+    stops = [np.delete(curves, seed, axis=0).mean(axis=0).argmin() for seed in range(n_seeds)]
+    sizes = [curve[-1] - curve[stop] for curve, stop in zip(curves, stops, strict=True)]
+    assert rise(np.arange(40), curves).size.mean == pytest.approx(np.mean(sizes))
+
+
 def test_a_flat_noisy_curve_does_not_rise() -> None:
     rng = np.random.default_rng(2)
     steps = np.arange(60)

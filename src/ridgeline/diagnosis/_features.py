@@ -10,7 +10,7 @@ from ridgeline.diagnosis._history import Floats
 from ridgeline.diagnosis._noise import late, noise
 from ridgeline.diagnosis._suspicion import excess
 from ridgeline.diagnosis._thresholds import DELTA_SHARE, SMALLEST_DELTA, STILL_FALLING, critical_rise
-from ridgeline.diagnosis._windows import WIDE, Windows, windows
+from ridgeline.diagnosis._windows import WIDE, Windows, medians, windows
 from ridgeline.statistics import Interval, rise, von_neumann
 
 
@@ -164,7 +164,7 @@ def _side(steps: Floats, curves: Sequence[Floats], levels: Callable[[], Sequence
         found, size = risen.size, risen.size.mean
     part = steps[-1] - STILL_FALLING.value * (steps[-1] - steps[0])
     return Side(
-        first=float(np.median(mean[: max(1, len(mean) // 50)])),
+        first=float(medians(mean[: max(1, len(mean) // 50)])),
         last=seen.end,
         lowest=float(seen.level[lowest]),
         lowest_step=float(by_step[lowest]),

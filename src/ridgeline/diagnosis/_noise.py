@@ -1,10 +1,13 @@
 """How noisy a curve is about its trend, and how far the mean of some of its points wanders by chance."""
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from ridgeline.diagnosis._history import Floats
+from ridgeline.diagnosis._windows import medians
 
 # Robust standard deviation from the median of absolute values, for normal noise.
 _MEDIAN_TO_SD = 1.4826
@@ -27,9 +30,9 @@ class Noise:
 
     def of_mean(self, k: int) -> float:
         """The standard deviation of the mean of k successive points."""
-        lags = np.arange(1, k)
-        total = k + 2.0 * float(np.sum((k - lags) * self.correlation**lags))
-        return self.sd * float(np.sqrt(total)) / k
+        phi, left = self.correlation, 1.0 - self.correlation
+        between = phi * (k * left - 1.0 + phi**k) / (left * left)  # Σ (k − l) φ^l over the lags l < k
+        return self.sd * math.sqrt(k + 2.0 * between) / k
 
 
 def noise(values: Floats) -> Noise:
@@ -45,19 +48,24 @@ def noise(values: Floats) -> Noise:
     n = len(values)
     if n < 5:
         return Noise(0.0, 0.0)
-    t = np.linspace(-1.0, 1.0, n)
-    basis = np.stack([np.ones(n), t, t * t - np.mean(t * t)], axis=1)
-    scale = float(np.max(np.abs(values))) or 1.0
-    shown = values / scale
-    left = shown - basis @ np.linalg.lstsq(basis, shown, rcond=None)[0]
-    most = 4.0 * _MEDIAN_TO_SD * float(np.median(np.abs(left)))
-    left = np.clip(left, -most, most)
+    scale = float(np.abs(values).max()) or 1.0
+    shown, basis = values / scale, _quadratic(n)
+    left = shown - basis @ (basis.T @ shown)
+    most = 4.0 * _MEDIAN_TO_SD * float(medians(np.abs(left)))
+    left = left.clip(-most, most)
     power = float(left @ left)
     if power <= (1e-12 * n) ** 2:  # rounding
         return Noise(0.0, 0.0)
     phi = float(left[1:] @ left[:-1]) / power
-    phi += (1.0 + 3.0 * phi + 2.0 * (1.0 + phi)) / n + 1.0 / float(np.sqrt(n))
-    return Noise(scale * float(np.sqrt(power / (n - 3))), min(max(phi, 0.0), LARGEST_CORRELATION))
+    phi += (1.0 + 3.0 * phi + 2.0 * (1.0 + phi)) / n + 1.0 / math.sqrt(n)
+    return Noise(scale * math.sqrt(power / (n - 3)), min(max(phi, 0.0), LARGEST_CORRELATION))
+
+
+@lru_cache(maxsize=64)
+def _quadratic(n: int) -> Floats:
+    """An orthonormal basis of the quadratic trends over n points, shape (n, 3)."""
+    basis: Floats = np.linalg.qr(np.vander(np.linspace(-1.0, 1.0, n), 3))[0]
+    return basis
 
 
 def late(values: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Every threshold of the verdicts, each with its reason; docs/verdicts.md shows them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -93,6 +94,7 @@ CRITICAL_RISE = {
 }
 
 
+@lru_cache(maxsize=64)
 def critical_rise(points: int, windows: str) -> float:
     """By how many standard deviations a curve of so many points must rise to be no chance.
 

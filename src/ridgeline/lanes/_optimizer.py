@@ -1,6 +1,10 @@
 """The optimizer of a solo trial, fused where torch has it, and its learning rate over the run."""
 
+import inspect
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +19,11 @@ def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
 
     Fused kernels exist for Adam, AdamW and SGD on the CPU and on CUDA, for floating parameters; none for RMSprop.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    with _compiler_left_out():
+        return _built([p for p in model.parameters() if p.requires_grad], training)
+
+
+def _built(parameters: list[nn.Parameter], training: Training) -> Optimizer:
     common: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     if training.optimizer == "rmsprop":
         own = {"alpha": training.alpha, "eps": training.eps, "momentum": training.momentum}
@@ -25,6 +33,23 @@ def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
         return SGD(parameters, momentum=training.momentum, nesterov=training.nesterov, **common)
     kind = Adam if training.optimizer == "adam" else AdamW
     return kind(parameters, betas=training.betas, eps=training.eps, **common)
+
+
+@contextmanager
+def _compiler_left_out() -> Iterator[None]:
+    """Keep torch from loading its compiler, 1.5 s a process, to keep it out of the making of an optimizer.
+
+    It remembers at `add_param_group` itself how to call it with the compiler kept out; nothing compiles here.
+    """
+    made, memory = inspect.unwrap(Optimizer.add_param_group), "__dynamo_disable"
+    if "torch._dynamo" in sys.modules or hasattr(made, memory):
+        yield
+        return
+    setattr(made, memory, made)
+    try:
+        yield
+    finally:
+        delattr(made, memory)
 
 
 def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
@@ -51,3 +76,10 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
+
+
+def forget_gradients(optimizer: Optimizer) -> None:
+    """zero_grad(), which would load torch's compiler as well."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = None

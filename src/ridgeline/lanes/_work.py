@@ -71,6 +71,11 @@ class _Counter(TorchDispatchMode):
         self.products: list[int] = []
         self.numbers, self.operations = 0, 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would load its compiler, 1.5 s, to keep it out of here; nothing compiles while this counts."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -1,5 +1,6 @@
 """The hooks on one optimizer's step, in which penalties act: before it, around its closure, after it."""
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ class StepHooks:
     ) -> None:
         self.optimizer, self._clock, self._metric, self._compiled = optimizer, clock, metric, compiled
         self.take(terms)
-        # Traced, the passes of one tensor would be guarded as if they were another's; an optimizer has
-        # loaded the compiler by now.
-        self._prox: Callable[..., None] = torch.compiler.disable(steps.prox)
+        # Traced, the passes of one tensor would be guarded as if they were another's. Torch loads its compiler,
+        # which takes 1.5 s, with the first optimizer that a person makes; where it is not loaded, none compiles.
+        loaded = "torch._dynamo" in sys.modules
+        self._prox: Callable[..., None] = torch.compiler.disable(steps.prox) if loaded else steps.prox
         self.watch: object = None
         self._filling = False
         self.first_lr: list[Factor] = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]

@@ -109,16 +109,25 @@ def l1_share(penalty: L1 | ElasticNet) -> float:
     return penalty.l1_ratio if isinstance(penalty, ElasticNet) else 1.0
 
 
+def _one_line(ratio: float, w: Tensor) -> bool:
+    """Whether both parts of an elastic net, over ρ, fit one temporary: what is huge or coarse is not added up."""
+    return 1e-6 < ratio < 1.0 and w.element_size() >= 4
+
+
 def _mixed(w: Tensor, ratio: float) -> Tensor:
     """Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
+    together = _one_line(ratio, w)
     for (block,) in blocks(w):
-        found = torch.abs(block, out=scratch(block)).sum(dtype=total.dtype)
-        if ratio < 1.0:
+        out = torch.abs(block, out=scratch(block))
+        if together:
+            out.addcmul_(block, block, value=0.5 * (1.0 - ratio) / ratio)
+        found = out.sum(dtype=total.dtype)
+        if ratio < 1.0 and not together:
             line = block.reshape(-1).to(total.dtype)
             found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
         total += found
-    return total
+    return total.mul_(ratio) if together else total
 
 
 @torch.no_grad()
@@ -172,7 +181,7 @@ def _add_signs(
     for goal, block in blocks(target, w):
         out = scratch(block)
         torch.sign(block, out=out)
-        if 0.0 < ratio < 1.0 and block.element_size() >= 4:  # the goal is met once, which is what costs
+        if _one_line(ratio, block):  # the goal is met once, which is what costs
             out.add_(block, alpha=(1.0 - ratio) / ratio)
         elif ratio < 1.0:  # before the signs, since goal may be block itself
             accumulate(goal, block, step * (1.0 - ratio))

@@ -39,12 +39,13 @@ def rise(
         curves: one row a seed, shape (seeds, points).
         by_example: the mean over seeds of each example's last − best loss, shape (n_eval,).
     """
-    n_seeds = len(curves)
-    sizes = []
-    for seed in range(n_seeds):
-        others = np.delete(curves, seed, axis=0) if n_seeds > 1 else curves
-        stop = int(others.mean(axis=0).argmin())
-        sizes.append(float(curves[seed, -1] - curves[seed, stop]))
+    others = curves
+    if len(curves) > 1:  # the sum of those before a seed and of those after it
+        none = np.zeros_like(curves[:1])
+        others = np.concatenate([none, curves[:-1].cumsum(axis=0)])
+        others += np.concatenate([curves[:0:-1].cumsum(axis=0)[::-1], none])
+    stops = others.argmin(axis=1)
+    sizes = curves[:, -1] - curves[np.arange(len(curves)), stops]
     mean = curves.mean(axis=0)
     lowest = int(mean.argmin())
-    return Rise(interval(sizes, by_example), int(steps[lowest]), float(mean[lowest]))
+    return Rise(interval(sizes.tolist(), by_example), int(steps[lowest]), float(mean[lowest]))

@@ -1,12 +1,14 @@
 """What the figures share: size, colours, and writing as SVG and PNG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 RC: Any = {
@@ -39,9 +41,10 @@ def colours(count: int) -> list[tuple[float, float, float, float]]:
 
 def as_svg(figure: Figure) -> str:
     """The figure as an <svg> element; the same numbers give the same text."""
-    with matplotlib.rc_context(RC):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    buffer = io.StringIO()
+    with _drawing(figure):
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -49,6 +52,16 @@ def as_svg(figure: Figure) -> str:
 def as_png(figure: Figure) -> bytes:
     """The figure as PNG, 150 dots an inch."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(RC):
-        figure.savefig(buffer, format="png", dpi=150)
+    figure.dpi = 150
+    with _drawing(figure):
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+@contextmanager
+def _drawing(figure: Figure) -> Iterator[None]:
+    """Draw it once: `savefig` would draw it before as well, and lay it out each time."""
+    with matplotlib.rc_context(RC):
+        yield
+    figure.set_layout_engine("none")
