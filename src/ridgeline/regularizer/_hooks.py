@@ -78,6 +78,7 @@ class StepHooks:
             k: t for k, t in self._by_id.items() if t.mode == "proximal" or has_constraint(t.penalty)
         }
         self._scheduled = any(scheduled(t.penalty) for t in terms)
+        self._native: dict[int, tuple[float, Term | None] | None] = {}
 
     def alive(self) -> bool:
         """Whether the optimizer still calls these hooks, where they have anything to do."""
@@ -129,7 +130,7 @@ class StepHooks:
         decayed = {id(p) for g in optimizer.param_groups if g.get("weight_decay") for p in g["params"]}
         inside: dict[int, tuple[float, str]] = {}
         for key, term in self._by_id.items():
-            taken = None if key in decayed else natively(optimizer, term, self._clock.step)
+            taken = None if key in decayed else self._natively(optimizer, key, term)
             if taken is not None:
                 strength, rest = taken
                 inside[key] = (strength, term.mode)
@@ -138,6 +139,14 @@ class StepHooks:
                     self._by_hook[key] = rest
         if inside:
             split(optimizer, inside)
+
+    def _natively(self, optimizer: Optimizer, key: int, term: Term) -> tuple[float, Term | None] | None:
+        """What the optimizer's decay takes over of a term: found once, but where strengths follow a schedule."""
+        if self._scheduled:
+            return natively(optimizer, term, self._clock.step)
+        if key not in self._native:
+            self._native[key] = natively(optimizer, term, 0)
+        return self._native[key]
 
     def _around(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure as the optimizer calls it: the loss with R, gradients with ∇R."""

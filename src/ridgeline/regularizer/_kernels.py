@@ -23,8 +23,8 @@ from ridgeline.penalties import (
 )
 from ridgeline.regularizer import _toward as toward
 from ridgeline.regularizer._compiled import Compiled
-from ridgeline.regularizer._pieces import blocks
-from ridgeline.regularizer._scratch import CHUNK, scratch
+from ridgeline.regularizer._pieces import blocks, with_scratch
+from ridgeline.regularizer._scratch import CHUNK
 
 Factor: TypeAlias = float | Tensor
 
@@ -116,17 +116,19 @@ def _one_line(ratio: float, w: Tensor) -> bool:
 
 def _mixed(w: Tensor, ratio: float) -> Tensor:
     """Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
-    total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
+    dtype = torch.promote_types(w.dtype, torch.float32)
     together = _one_line(ratio, w)
-    for (block,) in blocks(w):
-        out = torch.abs(block, out=scratch(block))
+    sums: list[Tensor] = []
+    for block, out in with_scratch(w):
+        torch.abs(block, out=out)
         if together:
             out.addcmul_(block, block, value=0.5 * (1.0 - ratio) / ratio)
-        found = out.sum(dtype=total.dtype)
+        found = out.sum(dtype=dtype)
         if ratio < 1.0 and not together:
-            line = block.reshape(-1).to(total.dtype)
+            line = block.reshape(-1).to(dtype)
             found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
-        total += found
+        sums.append(found)
+    total = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
     return total.mul_(ratio) if together else total
 
 
@@ -178,8 +180,7 @@ def _add_signs(
     ratio = l1_share(penalty)
     if compiled is not None and compiled.add_slopes(target, w, step, ratio):
         return
-    for goal, block in blocks(target, w):
-        out = scratch(block)
+    for goal, block, out in with_scratch(target, w):
         torch.sign(block, out=out)
         if _one_line(ratio, block):  # the goal is met once, which is what costs
             out.add_(block, alpha=(1.0 - ratio) / ratio)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ridgeline.regularizer._scratch import CHUNK, most
+from ridgeline.regularizer._scratch import CHUNK, most, scratch
 
 
 def flat(*tensors: Tensor) -> tuple[Tensor, ...] | None:
@@ -30,5 +30,13 @@ def blocks(*tensors: Tensor, share: float = 1) -> Iterator[tuple[Tensor, ...]]:
     if n <= size:
         yield lines
         return
-    for start in range(0, n, size):
-        yield tuple(line[start : start + size] for line in lines)
+    yield from zip(*(line.split(size) for line in lines), strict=True)
+
+
+def with_scratch(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors in pieces, each with scratch memory of its shape last; looking for it takes time."""
+    out: Tensor | None = None
+    for found in blocks(*tensors):
+        if out is None or out.shape != found[0].shape:
+            out = scratch(found[0])
+        yield (*found, out)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.penalties import L2SP, Penalty
-from ridgeline.regularizer._pieces import blocks
-from ridgeline.regularizer._scratch import scratch
+from ridgeline.regularizer._pieces import with_scratch
 
 
 def returning(penalty: Penalty, w: Tensor) -> TypeGuard[L2SP]:
@@ -29,8 +28,8 @@ def _reference(penalty: L2SP) -> Tensor:
 def value(penalty: L2SP, w: Tensor) -> Tensor:
     """½ λ Σ(w − w₀)², shape (), at least float32."""
     total = torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
-    for block, start in blocks(w, _reference(penalty)):
-        line = torch.sub(block, start, out=scratch(block)).reshape(-1).to(total.dtype)
+    for block, start, out in with_scratch(w, _reference(penalty)):
+        line = torch.sub(block, start, out=out).reshape(-1).to(total.dtype)
         total += torch.dot(line, line)
     return total.mul_(0.5 * penalty.per_element(w))
 
@@ -38,12 +37,12 @@ def value(penalty: L2SP, w: Tensor) -> Tensor:
 def add_gradient(target: Tensor, penalty: L2SP, w: Tensor, factor: float) -> None:
     """target += factor · λ(w − w₀), in place; target may be w itself."""
     step = factor * float(penalty.per_element(w))
-    for goal, block, start in blocks(target, w, _reference(penalty)):
-        goal.add_(torch.sub(block, start, out=scratch(block)), alpha=step)
+    for goal, block, start, out in with_scratch(target, w, _reference(penalty)):
+        goal.add_(torch.sub(block, start, out=out), alpha=step)
 
 
 def apply_prox(penalty: L2SP, w: Tensor, step: float) -> None:
     """w ← w − (w − w₀) · s/(1 + s), s = λ · step, in place."""
     scaled = step * float(penalty.per_element(w))
-    for block, start in blocks(w, _reference(penalty)):
-        block.sub_(torch.sub(block, start, out=scratch(block)), alpha=scaled / (1.0 + scaled))
+    for block, start, out in with_scratch(w, _reference(penalty)):
+        block.sub_(torch.sub(block, start, out=out), alpha=scaled / (1.0 + scaled))
