@@ -76,21 +76,21 @@ def value(penalty: Penalty, w: Tensor, compiled: Compiled | None = None) -> Tens
     Args:
         compiled: in one compiled pass where there is one.
     """
-    if type(penalty) is MaxNorm and not lanes_of(penalty.limit):
-        return torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
-    if isinstance(penalty, Sum):
-        return torch.stack([value(part, w, compiled) for part in penalty.parts]).sum(0)
-    if toward.returning(penalty, w):
-        return toward.value(penalty, w)
-    penalty = simpler(penalty)
     if isinstance(penalty, (L1, L2, ElasticNet)) and plain(penalty):
         c = penalty.per_element(w)
         if isinstance(penalty, L2):
             return _squares(w).mul_(0.5 * c)
         ratio = l1_share(penalty)
         found = None if compiled is None else compiled.mixed(w, ratio)
-        return c * (_mixed(w, ratio) if found is None else found)
-    return penalty.value(w)
+        return _mixed(w, ratio, c) if found is None else c * found
+    if type(penalty) is MaxNorm and not lanes_of(penalty.limit):
+        return torch.zeros((), dtype=torch.promote_types(w.dtype, torch.float32), device=w.device)
+    if isinstance(penalty, Sum):
+        return torch.stack([value(part, w, compiled) for part in penalty.parts]).sum(0)
+    if toward.returning(penalty, w):
+        return toward.value(penalty, w)
+    shorter = simpler(penalty)
+    return penalty.value(w) if shorter is penalty else value(shorter, w, compiled)
 
 
 def _squares(w: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ def _one_line(ratio: float, w: Tensor) -> bool:
     return 1e-6 < ratio < 1.0 and w.element_size() >= 4
 
 
-def _mixed(w: Tensor, ratio: float) -> Tensor:
-    """Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
+def _mixed(w: Tensor, ratio: float, c: Factor) -> Tensor:
+    """c Σ ρ|w| + ½(1 − ρ)w², both while a piece is in the cache."""
     dtype = torch.promote_types(w.dtype, torch.float32)
     together = _one_line(ratio, w)
     sums: list[Tensor] = []
@@ -129,7 +129,7 @@ def _mixed(w: Tensor, ratio: float) -> Tensor:
             found.mul_(ratio).add_(torch.dot(line, line), alpha=0.5 * (1 - ratio))
         sums.append(found)
     total = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
-    return total.mul_(ratio) if together else total
+    return total * (c * ratio if together else c)
 
 
 @torch.no_grad()
@@ -143,34 +143,34 @@ def add_gradient(
     """
     factor = fold(factor)
     penalty = simpler(penalty)
-    if isinstance(penalty, MaxNorm):
-        return
-    if isinstance(factor, float) and toward.returning(penalty, w):
-        toward.add_gradient(target, penalty, w, factor)
-        return
-    if isinstance(penalty, Sum):
-        if target is w and elementwise(penalty):
-            for (block,) in blocks(w, share=8):
-                accumulate(block, penalty.gradient(block), factor)
-        elif target is w:  # the parts must all see the same weights
-            accumulate(target, penalty.gradient(w), factor)
-        else:
-            for part in penalty.parts:
-                add_gradient(target, part, w, factor, compiled)
-        return
-    if isinstance(penalty, L2) and plain(penalty):
-        step = factor * penalty.per_element(w)
-        if target is w:
-            w.mul_(1.0 + fold(step))
-        else:
-            accumulate(target, w, fold(step))
-    elif isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
+    if isinstance(penalty, (L1, ElasticNet)) and plain(penalty):
         _add_signs(target, penalty, w, factor, compiled)
+    elif isinstance(penalty, L2) and plain(penalty):
+        step = fold(factor * penalty.per_element(w))
+        if target is w:
+            w.mul_(1.0 + step)
+        else:
+            accumulate(target, w, step)
+    elif isinstance(factor, float) and toward.returning(penalty, w):
+        toward.add_gradient(target, penalty, w, factor)
+    elif isinstance(penalty, Sum):
+        _add_sum(target, penalty, w, factor, compiled)
     elif isinstance(penalty, (GroupLasso, Norm)) and _by_norm(penalty):
         # ∇R = w · (one number a group): no temporary of the tensor's size
         target.addcmul_(w, (_group_scale(penalty, w) * factor).to(w.dtype))
-    else:
+    elif not isinstance(penalty, MaxNorm):
         accumulate(target, penalty.gradient(w), factor)
+
+
+def _add_sum(target: Tensor, penalty: Sum, w: Tensor, factor: Factor, compiled: Compiled | None) -> None:
+    if target is w and elementwise(penalty):
+        for (block,) in blocks(w, share=8):
+            accumulate(block, penalty.gradient(block), factor)
+    elif target is w:  # the parts must all see the same weights
+        accumulate(target, penalty.gradient(w), factor)
+    else:
+        for part in penalty.parts:
+            add_gradient(target, part, w, factor, compiled)
 
 
 def _add_signs(
