@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.lanes import Outcome, Program
-from ridgeline.lanes._linear import linear
+from ridgeline.lanes._linear import Linear
 from ridgeline.lanes._pass import Pass, Sink
 from ridgeline.lanes._stack import layout_of
 from ridgeline.lanes._updates import Rule, rule_for
@@ -148,7 +148,7 @@ def test_strength_0_changes_no_bit() -> None:
 @pytest.mark.parametrize("inputs", [1, 5, 13, 33, 64, 128])
 def test_a_linear_layer_of_any_size_rounds_by_nothing_but_its_lane(inputs: int, outputs: int) -> None:
     """Products round by where their operands and, some of them, their results lie in memory."""
-    layer = linear("w", "b")
+    layer = Linear("w", "b")
     layout = layout_of({"w": torch.empty(outputs, inputs), "b": torch.empty(outputs)})
     numbers = torch.Generator().manual_seed(0)
     weights = {"w": torch.randn(7, outputs, inputs, generator=numbers)}

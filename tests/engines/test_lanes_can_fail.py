@@ -10,7 +10,6 @@ from torch import Tensor
 from ridgeline.lanes import _lane_evaluate as lane_evaluate
 from ridgeline.lanes import _lane_loss as lane_loss
 from ridgeline.lanes import _lane_terms as lane_terms
-from ridgeline.lanes import _pack as pack
 from ridgeline.lanes import _stacking as stacking
 from ridgeline.lanes._feed import Orders
 from ridgeline.lanes._lane import Lane
@@ -42,7 +41,7 @@ STEP, KEEP, DECAY, LOSSES, PRODUCT = (
     Updates.step,
     Stacking.keep_best,
     lane_terms.decay,
-    lane_loss.batch_losses,
+    lane_loss.batch_slopes,
     Sink.product,
 )
 
@@ -92,8 +91,9 @@ def euclidean_metric(self: Updates, rates: Sequence[float], kind: str) -> Metric
     return Metric(rates)
 
 
-def summed_losses(loss: Any, output: Tensor, y: Tensor, smoothing: Tensor | None) -> Tensor:
-    return LOSSES(loss, output, y, smoothing) * y.shape[1]
+def summed_losses(*args: Any) -> tuple[Tensor, Tensor]:
+    losses, slope = LOSSES(*args)
+    return losses * slope.shape[1], slope * slope.shape[1]
 
 
 def one_norm_for_all(grads: Weights, most: Sequence[float]) -> None:
@@ -124,7 +124,8 @@ PLANTS: dict[str, Plant] = {
         put(Orders, "cut", one_order_for_all), lambda: steps.test_a_step_is_that_of_solo("mlp", "sgd")
     ),
     "losses summed over the batch": Plant(
-        put(pack, "batch_losses", summed_losses), lambda: steps.test_a_step_is_that_of_solo("linear", "sgd")
+        put(stacking, "batch_slopes", summed_losses),
+        lambda: steps.test_a_step_is_that_of_solo("linear", "sgd"),
     ),
     "bias correction one step off": Plant(
         put(Updates, "step", one_update_too_late), lambda: steps.test_a_step_is_that_of_solo("mlp", "adam")

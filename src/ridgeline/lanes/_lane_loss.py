@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._cross_entropy import cross_entropy
+from ridgeline.lanes._cross_entropy import cross_entropy, with_slope
 from ridgeline.lanes._loss import example_losses
 from ridgeline.lanes._settings import LossName
 
 
 def losses_by_example(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     """The data loss of each example of each lane: output [L, n, …], y [L, n, …] -> [L, n]."""
-    if loss == "cross_entropy" and output.dtype in (torch.float32, torch.float64):
+    if loss == "cross_entropy" and _wide(output):
         return cross_entropy(output, y)
     return example_losses(loss, output.flatten(0, 1), y.flatten(0, 1)).view(output.shape[:2])
 
@@ -32,6 +32,33 @@ def batch_losses(loss: LossName, output: Tensor, y: Tensor, smoothing: Tensor | 
         share > 0, share * logs.mean(2), 0.0
     )  # a logit of −∞ is no matter where there is none
     return ((1.0 - share) * hit - spread).mean(1)
+
+
+@torch.no_grad()
+def batch_slopes(
+    loss: LossName, output: Tensor, y: Tensor, smoothing: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The same, and the gradient of the output: that of autograd, which by hand takes a third of the time."""
+    share = output.new_full((), 1.0 / output.shape[1]).expand(output.shape[:2])  # of an example in the mean
+    if loss == "cross_entropy" and smoothing is None and _wide(output):
+        losses, slope = with_slope(output, y, share)
+        return losses.mean(1), slope
+    if loss != "cross_entropy" and output.shape == y.shape:
+        apart = output - y
+        losses = apart.square().flatten(2).mean(2)
+        if loss == "half_mse":
+            losses, share = 0.5 * losses, 0.5 * share
+        each = (share / apart[0, 0].numel()).view(*share.shape, *([1] * (apart.ndim - 2)))
+        return losses.mean(1), (2.0 * apart).mul_(each)
+    with torch.enable_grad():
+        leaf = output.detach().requires_grad_()
+        losses = batch_losses(loss, leaf, y, smoothing)
+    (slope,) = torch.autograd.grad(losses, leaf, torch.ones_like(losses))
+    return losses.detach(), slope
+
+
+def _wide(output: Tensor) -> bool:
+    return output.dtype in (torch.float32, torch.float64)
 
 
 def corrects(output: Tensor, y: Tensor) -> Tensor:

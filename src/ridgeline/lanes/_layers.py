@@ -3,13 +3,14 @@
 Results of a lane depend neither on its neighbours nor on its place nor, from two lanes up, on their number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ridgeline.lanes._links import Chain, is_link
 from ridgeline.lanes._pass import Layer, Pass
 
 # Elements in two AVX-512 registers, twice over: the remainder of such a block is computed by other code.
@@ -41,13 +42,11 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return function(filled)[:, :size].view(x.shape)
 
 
-def flatten(start: int, end: int) -> Layer:
-    """nn.Flatten, which counts dimensions without the lanes."""
-    return lambda here, x: x.flatten(start + 1 if start >= 0 else start, end + 1 if end >= 0 else end)
-
-
-def sequence(layers: list[Layer]) -> Layer:
+def sequence(layers: Sequence[Layer]) -> Layer:
     """One after another."""
+    links = [each for each in layers if is_link(each)]
+    if len(links) == len(layers):
+        return Chain(links)
 
     def layer(here: Pass, x: Tensor) -> Tensor:
         for each in layers:

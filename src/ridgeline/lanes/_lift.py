@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from ridgeline.lanes import _layers as layers
 from ridgeline.lanes import _normal_layers as normal
-from ridgeline.lanes._linear import linear
+from ridgeline.lanes._linear import Linear
+from ridgeline.lanes._links import Drop, Flat, Relu
 from ridgeline.lanes._masks import LaneDropout
-from ridgeline.lanes._pass import Layer, Pass
+from ridgeline.lanes._pass import Layer
 from ridgeline.models import Residual
 from ridgeline.noise import Dropout
 
@@ -21,7 +22,6 @@ class NotNativeError(Exception):
 
 _EXACT: dict[type[nn.Module], Callable[[Any], Callable[[Tensor], Tensor]]] = {
     nn.Identity: lambda m: lambda x: x,
-    nn.ReLU: lambda m: F.relu,
     nn.ReLU6: lambda m: F.relu6,
     nn.Tanh: lambda m: F.tanh,
     nn.LeakyReLU: lambda m: lambda x: F.leaky_relu(x, m.negative_slope),
@@ -101,15 +101,17 @@ def _lifted(
         ways = (_lifted(each, name, names, dropouts) for name, each in module.named_children())
         return layers.residual(*ways)
     if isinstance(module, Dropout):
-        return _dropout(dropouts[id(module)])
+        return Drop(dropouts[id(module)])
+    if kind is nn.ReLU:
+        return Relu()
     if kind in _EXACT:
         return layers.elementwise(_EXACT[kind](module), exact=True)
     if kind in _ROUNDED:
         return layers.elementwise(_ROUNDED[kind](module), exact=False)
     if isinstance(module, nn.Flatten) and kind is nn.Flatten and module.start_dim != 0:
-        return layers.flatten(module.start_dim, module.end_dim)
+        return Flat(module.start_dim, module.end_dim)
     if isinstance(module, nn.Linear) and kind is nn.Linear:
-        return linear(own["weight"], own.get("bias"))
+        return Linear(own["weight"], own.get("bias"))
     if kind in _CONVOLUTIONS:
         return layers.convolution(module, own["weight"], own.get("bias"))
     if kind in _EXAMPLE_BY_EXAMPLE:
@@ -131,13 +133,6 @@ def _lifted(
     if isinstance(module, nn.Embedding) and kind is nn.Embedding and _plain(module):
         return layers.embedding(own["weight"], module.padding_idx)
     raise NotNativeError(f"{path} is of type {kind.__name__}")
-
-
-def _dropout(lanes: LaneDropout) -> Layer:
-    def layer(here: Pass, x: Tensor) -> Tensor:
-        return x * lanes.factors(x) if here.training and not lanes.off else x
-
-    return layer
 
 
 def _plain(module: nn.Embedding) -> bool:

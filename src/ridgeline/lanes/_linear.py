@@ -1,12 +1,13 @@
 """nn.Linear for all lanes: batched products, whose weight gradients go straight to the gradient buffer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._pass import Layer, Pass, Sink
+from ridgeline.lanes._links import Pull
+from ridgeline.lanes._pass import Pass, Sink
 from ridgeline.lanes._products import by_lane
 from ridgeline.lanes._stack import ROW
 
@@ -16,46 +17,78 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, sink: Sink, names: tuple[str, str]
+        ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, sink: Sink, names: tuple[str, str | None]
     ) -> Tensor:
         x = aligned(x)
         ctx.save_for_backward(x, w)
-        ctx.sink, ctx.names, ctx.biased = sink, names, b is not None
+        ctx.sink, ctx.names = sink, names
         return product(x, w, b)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         x, w = ctx.saved_tensors
-        g = aligned(g)
-        if ctx.needs_input_grad[1]:
-            ctx.sink.product(ctx.names[0], g.mT, x)
-        if ctx.biased and ctx.needs_input_grad[2]:
-            ctx.sink.total(ctx.names[1], g)
-        if not ctx.needs_input_grad[0]:
-            return None, None, None, None, None
-        large = by_lane(g, w)
-        if large is not None:
-            return torch.stack(large), None, None, None, None
-        goal = lined_up(g, len(g), g.shape[1], w.shape[2])
-        return torch.bmm(g, w, out=goal), None, None, None, None
+        asked = zip(ctx.names, ctx.needs_input_grad[1:3], strict=True)
+        names = [name if needed else None for name, needed in asked]
+        return _slopes(ctx.sink, names, x, w, g, ctx.needs_input_grad[0]), None, None, None, None
+
+
+def _slopes(
+    sink: Sink, names: Sequence[str | None], x: Tensor, w: Tensor, g: Tensor, needed: bool
+) -> Tensor | None:
+    """The gradients of weight and bias to the sink, where they are named; returns the input's where it is needed."""
+    weight, bias = names
+    g = aligned(g)
+    if weight is not None:
+        sink.product(weight, g.mT, x)
+    if bias is not None:
+        sink.total(bias, g)
+    if not needed:
+        return None
+    large = by_lane(g, w)
+    if large is not None:
+        return torch.stack(large)
+    return torch.bmm(g, w, out=lined_up(g, len(g), g.shape[1], w.shape[2]))
 
 
 _apply: Callable[..., Tensor] = _Linear.apply
 
 
-def linear(weight: str, bias: str | None) -> Layer:
+class Linear:
     """nn.Linear by the names of its parameters."""
 
-    def layer(here: Pass, x: Tensor) -> Tensor:
+    trains = True
+
+    def __init__(self, weight: str, bias: str | None) -> None:
+        self.names = (weight, bias)
+
+    def __call__(self, here: Pass, x: Tensor) -> Tensor:
         flat = x if x.ndim == 3 else x.flatten(1, -2)
-        named = [weight] if bias is None else [weight, bias]
-        flat, w, *rest = as_computed(flat, *(here.weights[name] for name in named))
+        flat, w, *rest = as_computed(flat, *(here.weights[name] for name in self.names if name))
         b = rest[0] if rest else None
-        names, sink = (weight, bias or ""), here.sink
-        y = product(aligned(flat), w, b) if sink is None else _apply(flat, w, b, sink, names)
+        sink = here.sink
+        y = product(aligned(flat), w, b) if sink is None else _apply(flat, w, b, sink, self.names)
         return y if x.ndim == 3 else y.unflatten(1, x.shape[1:-1])
 
-    return layer
+    def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
+        """The gradients of its weights go to the sink."""
+        weight, bias = self.names
+        w, b, sink, shape = (
+            here.weights[weight],
+            None if bias is None else here.weights[bias],
+            here.sink,
+            x.shape,
+        )
+        flat = aligned(x if x.ndim == 3 else x.flatten(1, -2))
+        y = product(flat, w, b)
+        trained = [name if name and here.weights[name].requires_grad else None for name in self.names]
+
+        def back(g: Tensor, needed: bool) -> Tensor | None:
+            assert sink is not None
+            g = g if g.ndim == 3 else g.flatten(1, -2)
+            slope = _slopes(sink, trained, flat, w, g, needed)
+            return slope if slope is None else slope.reshape(shape)
+
+        return y if x.ndim == 3 else y.unflatten(1, shape[1:-1]), back
 
 
 def as_computed(*operands: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._feed import Orders
 from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._lane_evaluate import View, evaluate_lanes, weight_facts
-from ridgeline.lanes._lane_loss import batch_losses, corrects, smoothing_of
+from ridgeline.lanes._lane_loss import corrects, smoothing_of
 from ridgeline.lanes._lane_outcome import outcomes_of
 from ridgeline.lanes._optimizer import learning_rate_factor
 from ridgeline.lanes._outcome import Outcome
@@ -98,16 +98,13 @@ class Pack:
         """One update of every lane; returns each batch's data loss (L,), outputs and targets."""
         state, training = self.state, self.training
         x, y = state.sets["train"].read(self.orders.rows(self.step), 0, len(self.lanes))
-        output = state.forward(x, self.step)
-        losses = batch_losses(training.loss, output, y, self.smoothing)
-        losses.backward(torch.ones_like(losses))
+        losses, output = state.losses(x, y, self.step, training.loss, self.smoothing)
         rates = self.rates(self.step)
         state.act(rates, self.first_lr, self.clip)
         self.step += 1
-        found = losses.detach()
         hits = corrects(output, y).sum(1) if training.loss == "cross_entropy" else None
-        self.running.add(found, hits, y.shape[1])
-        return found, output.detach(), y
+        self.running.add(losses, hits, y.shape[1])
+        return losses, output, y
 
     def record(self, batch: tuple[Tensor, Tensor, Tensor] | None) -> None:
         """Evaluate the curves' sets, add a row to each history, keep the best weights."""

@@ -10,10 +10,13 @@ from ridgeline.lanes._alike import NotStackableError, check_alike
 from ridgeline.lanes._feed import LaneSet, lane_set
 from ridgeline.lanes._lane_gradients import clip as clip_lanes
 from ridgeline.lanes._lane_gradients import gather
+from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
+from ridgeline.lanes._links import is_link
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer, Pass, Sink
 from ridgeline.lanes._precision import lowered_layer
 from ridgeline.lanes._program import Program
+from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._shared import Path, layer_of, shared, sort_key
 from ridgeline.lanes._stack import Layout, layout_of
 from ridgeline.lanes._updates import Rule, Updates, rule_for
@@ -96,11 +99,34 @@ class Stacking:
         """Everything a forward pass reads, by name, [L, *shape]."""
         return {**self.views, **self.kept}
 
-    def forward(self, x: Tensor, step: int) -> Tensor:
-        """The outputs of a training pass, with a graph to the leaves."""
+    def _begin(self, step: int) -> Pass:
         self.sources.step = step
         self.sink.written.clear()
-        return self.layer(Pass({**self.leaves, **self.kept}, True, self.sink), x)
+        return Pass({**self.leaves, **self.kept}, True, self.sink)
+
+    def forward(self, x: Tensor, step: int) -> Tensor:
+        """The outputs of a training pass, with a graph to the leaves."""
+        return self.layer(self._begin(step), x)
+
+    def losses(
+        self, x: Tensor, y: Tensor, step: int, loss: LossName, smoothing: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """A training pass and its gradients, which wait in the sink: the loss of each batch (L,), and outputs.
+
+        Args:
+            smoothing: label smoothing of each lane, where there is any.
+        """
+        layer = self.layer
+        if is_link(layer):
+            with torch.no_grad():
+                output, pull = layer.linked(self._begin(step), x)
+                losses, slope = batch_slopes(loss, output, y, smoothing)
+                pull(slope, False)
+            return losses, output
+        output = self.forward(x, step)
+        losses = batch_losses(loss, output, y, smoothing)
+        losses.backward(torch.ones_like(losses))
+        return losses.detach(), output.detach()
 
     @torch.no_grad()
     def act(self, rates: Sequence[float], first: Sequence[float], clip: Sequence[float] | None) -> None:
