@@ -170,3 +170,21 @@ def test_a_linear_layer_of_any_size_rounds_by_nothing_but_its_lane(inputs: int, 
         g = torch.randn(7, examples, outputs, generator=numbers)
         whole, part = run(x, g, slice(0, 7)), run(x[2:5], g[2:5], slice(2, 5))
         assert all(torch.equal(a[2:5], b) for a, b in zip(whole, part, strict=True)), examples
+
+
+@pytest.mark.parametrize("inputs", [1, 7, 13, 64, 200, 1025])
+def test_one_output_rounds_alike_whether_lanes_share_their_examples(inputs: int) -> None:
+    layer, numbers = Linear("w", "b"), torch.Generator().manual_seed(0)
+    w, b = torch.randn(40, 1, inputs, generator=numbers), torch.randn(40, 1, generator=numbers)
+    for examples in (1, 5, 100, 335):
+        x = torch.randn(examples, inputs, generator=numbers)
+
+        def run(lanes: list[int], x: Tensor) -> Tensor:
+            return layer(Pass({"w": w[lanes], "b": b[lanes]}, training=False), x)
+
+        whole = run(list(range(40)), x.expand(40, *x.shape))
+        torch.testing.assert_close(whole, x @ w.mT + b[:, None], rtol=1e-5, atol=1e-4)
+        for lanes in ([3], [39, 5], list(range(17))):
+            shared, apart = x.expand(len(lanes), *x.shape), x.repeat(len(lanes), 1, 1)
+            assert torch.equal(run(lanes, shared), whole[lanes])
+            assert torch.equal(run(lanes, apart), whole[lanes])

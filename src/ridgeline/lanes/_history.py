@@ -1,6 +1,7 @@
 """The recorded curve of a trial: one row an evaluation."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,8 +21,19 @@ class History:
     def record(self, row: dict[str, float | None]) -> None:
         """Add a row; every row has the same keys."""
         for name, value in row.items():
-            finite = value is not None and math.isfinite(value)
-            self.columns.setdefault(name, []).append(value if finite else None)
+            self.columns.setdefault(name, []).append(finite(value))
+
+
+def finite(value: float | None) -> float | None:
+    """The value where it is a finite number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def record_all(histories: Sequence[History], columns: Mapping[str, Sequence[float | None]]) -> None:
+    """Add a row to each history: one value a history in each column."""
+    for name, values in columns.items():
+        for history, value in zip(histories, map(finite, values), strict=True):
+            history.columns.setdefault(name, []).append(value)
 
 
 @dataclass

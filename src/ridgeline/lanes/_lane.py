@@ -1,6 +1,7 @@
 """One lane of a pack: what is kept of a trial beside its place in the stacked memory."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ridgeline.lanes._history import History
@@ -33,16 +34,20 @@ class Lane:
         """Whether it trains no further."""
         return self.diverged or self.stopped
 
-    def record(self, row: dict[str, float | None], finite: bool, step: int) -> bool:
-        """Add a row to the history; returns whether these are the best weights so far."""
-        self.history.record(row)
+    def judge(self, seen: Mapping[str, Sequence[float | None]], at: int, finite: bool, step: int) -> bool:
+        """Take note of an evaluation; returns whether these are the best weights so far.
+
+        Args:
+            seen: columns with one value a lane.
+            at: the lane's place in them.
+        """
         self.diverged = not finite
         if self.diverged:
             return False
         if self.patience is not None:
             # the start is the first evaluation to improve on, and stops nothing
-            self.stopped = self.patience.stop(row) and step > 0
-        loss = row["val_loss"]
+            self.stopped = self.patience.stop(seen[self.patience.settings.monitor][at]) and step > 0
+        loss = seen["val_loss"][at]
         assert loss is not None
         if loss < self.best_loss:
             self.best_loss, self.best_step = loss, step

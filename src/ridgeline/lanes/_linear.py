@@ -11,6 +11,9 @@ from ridgeline.lanes._pass import Pass, Sink
 from ridgeline.lanes._products import by_lane
 from ridgeline.lanes._stack import ROW
 
+# Of one product of `_one_output`: two registers of a processor with AVX2, one with AVX-512.
+_COLUMNS = 16
+
 
 class _Linear(torch.autograd.Function):
     """y = x Wᵀ + b for x [L, M, I], W [L, O, I], b [L, O]; weight gradients go to the sink."""
@@ -19,10 +22,10 @@ class _Linear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, sink: Sink, names: tuple[str, str | None]
     ) -> Tensor:
-        x = aligned(x)
+        x, y = _trained(x, w, b, sink)
         ctx.save_for_backward(x, w)
         ctx.sink, ctx.names = sink, names
-        return product(x, w, b)
+        return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, None, None, None, None]:
@@ -30,6 +33,15 @@ class _Linear(torch.autograd.Function):
         asked = zip(ctx.names, ctx.needs_input_grad[1:3], strict=True)
         names = [name if needed else None for name, needed in asked]
         return _slopes(ctx.sink, names, x, w, g, ctx.needs_input_grad[0]), None, None, None, None
+
+
+def _trained(x: Tensor, w: Tensor, b: Tensor | None, sink: Sink) -> tuple[Tensor, Tensor]:
+    """x as the gradients need it, and x Wᵀ + b."""
+    if x.shape[1] == w.shape[1] == 1 and sink.exact:  # batched products are slow at a product of two vectors
+        y = (x * w).sum(2, keepdim=True)
+        return x, y if b is None else y + b[:, None]
+    x = aligned(x)
+    return x, product(x, w, b)
 
 
 def _slopes(
@@ -66,7 +78,7 @@ class Linear:
         flat, w, *rest = as_computed(flat, *(here.weights[name] for name in self.names if name))
         b = rest[0] if rest else None
         sink = here.sink
-        y = product(aligned(flat), w, b) if sink is None else _apply(flat, w, b, sink, self.names)
+        y = _evaluated(flat, w, b) if sink is None else _apply(flat, w, b, sink, self.names)
         return y if x.ndim == 3 else y.unflatten(1, x.shape[1:-1])
 
     def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
@@ -78,17 +90,39 @@ class Linear:
             here.sink,
             x.shape,
         )
-        flat = aligned(x if x.ndim == 3 else x.flatten(1, -2))
-        y = product(flat, w, b)
+        assert sink is not None
+        flat, y = _trained(x if x.ndim == 3 else x.flatten(1, -2), w, b, sink)
         trained = [name if name and here.weights[name].requires_grad else None for name in self.names]
 
         def back(g: Tensor, needed: bool) -> Tensor | None:
-            assert sink is not None
             g = g if g.ndim == 3 else g.flatten(1, -2)
             slope = _slopes(sink, trained, flat, w, g, needed)
             return slope if slope is None else slope.reshape(shape)
 
         return y if x.ndim == 3 else y.unflatten(1, shape[1:-1]), back
+
+
+def _evaluated(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """x Wᵀ + b of many examples, which lanes often share."""
+    if w.shape[1] > 1 or x.device.type != "cpu":
+        return product(aligned(x), w, b)
+    y = _one_output(aligned(x), w[:, 0])
+    return y if b is None else y + b[:, None]
+
+
+def _one_output(x: Tensor, w: Tensor) -> Tensor:
+    """x w of each lane, [L, M, I] and [L, I] -> [L, M, 1], lanes as columns of one product.
+
+    Taken one by one they would read the same examples anew each time. Every product has as many columns, some
+    of them of zeros: so a lane's rounding depends neither on its neighbours nor on whether they share.
+    """
+    together = _COLUMNS if x.stride(0) == 0 else 1
+    columns, found = w.new_zeros(_COLUMNS, w.shape[1]), x.new_empty(len(x), x.shape[1], 1)
+    for first in range(0, len(x), together):
+        own = w[first : first + together]
+        columns[: len(own)] = own
+        found[first : first + together, :, 0] = (x[first] @ columns.t()).t()[: len(own)]
+    return found
 
 
 def as_computed(*operands: Tensor) -> list[Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._feed import Orders
+from ridgeline.lanes._history import record_all
 from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._lane_evaluate import View, evaluate_lanes, weight_facts
 from ridgeline.lanes._lane_loss import corrects, smoothing_of
@@ -131,11 +132,8 @@ class Pack:
             name: list(values) for name, values in weight_facts(state.layout, state.weights, count).items()
         }
         columns["lr"] = list(self.rates(max(self.step - 1, 0)) if self.step else self.first_lr)
-        better = [
-            i
-            for i, lane in enumerate(self.lanes)
-            if lane.record({name: values[i] for name, values in columns.items()}, finite[i], self.step)
-        ]
+        record_all([lane.history for lane in self.lanes], columns)
+        better = [i for i, lane in enumerate(self.lanes) if lane.judge(columns, i, finite[i], self.step)]
         state.keep_best(better)
 
     def moving_views(self) -> dict[str, View]:

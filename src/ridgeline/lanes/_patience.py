@@ -13,8 +13,8 @@ class Patience:
         self.sign = -1.0 if settings.monitor.endswith("accuracy") else 1.0
         self.lowest, self.waited = math.inf, 0
 
-    def stop(self, row: dict[str, float | None]) -> bool:
-        value = row[self.settings.monitor]
+    def stop(self, value: float | None) -> bool:
+        """Whether to stop at this value of the column that is monitored."""
         assert value is not None
         if self.sign * value < self.lowest - self.settings.min_delta:
             self.lowest, self.waited = self.sign * value, 0

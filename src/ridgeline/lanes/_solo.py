@@ -84,7 +84,7 @@ class Trial:
         stopper = None if training.early_stopping is None else Patience(training.early_stopping)
         row = self.record(sets, None)
         if stopper is not None and not self.diverged:
-            stopper.stop(row)  # the start is the first evaluation to improve on
+            stopper.stop(row[stopper.settings.monitor])  # the start is the first evaluation to improve on
         order = batches(len(self.train_set), training.batch_size, self.program.seed, training.steps)
         reported = 0
         self.callable.train()
@@ -94,7 +94,7 @@ class Trial:
                 row = self.record(sets, batch)
                 on_steps(self.step - reported)
                 reported = self.step
-                if self.diverged or (stopper is not None and stopper.stop(row)):
+                if self.diverged or (stopper is not None and stopper.stop(row[stopper.settings.monitor])):
                     return
 
     def update(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
