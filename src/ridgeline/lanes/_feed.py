@@ -11,6 +11,9 @@ from ridgeline.data import Examples
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes._program import epoch_order
 
+# Bytes of a processor's cache line.
+_LINE = 64
+
 
 @dataclass(frozen=True)
 class LaneSet:
@@ -45,6 +48,16 @@ class LaneSet:
         return self.x.index_select(0, flat).unflatten(0, shape), self.y.index_select(0, flat).unflatten(
             0, shape
         )
+
+    def part(self, begin: int, end: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Examples begin…end of the lanes start…stop; no copy where lanes share them."""
+        if not self.shared:
+            return self.read(torch.arange(begin, end), start, stop)
+        place = int(self.first[0])
+        x, y = self.x[place + begin : place + end], self.y[place + begin : place + end]
+        if x.data_ptr() % _LINE:  # products round by where their operands begin
+            x = x.clone()
+        return x.expand(stop - start, *x.shape), y.expand(stop - start, *y.shape)
 
     def cut(self, start: int | None, stop: int | None) -> "LaneSet":
         """A slice of every lane's set."""

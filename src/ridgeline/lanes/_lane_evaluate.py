@@ -30,8 +30,9 @@ class View:
 
     def piece(self, begin: int, end: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Examples begin…end of the lanes first…last."""
-        rows = torch.arange(begin, end) if self.rows is None else self.rows[..., begin:end]
-        return self.examples.read(rows, first, last)
+        if self.rows is None:
+            return self.examples.part(begin, end, first, last)
+        return self.examples.read(self.rows[..., begin:end], first, last)
 
 
 @dataclass(frozen=True)
