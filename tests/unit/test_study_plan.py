@@ -119,10 +119,10 @@ def test_no_pack_is_built_that_takes_longer_than_measuring_may() -> None:
 
 def test_a_model_of_large_products_gains_nothing_by_a_pack() -> None:
     spare = overhead(LARGE)
-    assert bound_by_products(LARGE, 100, step_s=20 * spare, clearly=1.15)
-    assert not bound_by_products(LARGE, 100, step_s=4 * spare, clearly=1.15)  # a quarter of it can be spared
-    assert not bound_by_products(LARGE, 100, step_s=0.5 * spare, clearly=1.15)
-    assert not bound_by_products(SMALL, 100, step_s=20 * overhead(SMALL), clearly=1.15)
+    assert bound_by_products(LARGE, 100, step_s=25 * spare)
+    assert not bound_by_products(LARGE, 100, step_s=10 * spare)  # a tenth of it can be spared
+    assert not bound_by_products(LARGE, 100, step_s=0.5 * spare)
+    assert not bound_by_products(SMALL, 100, step_s=25 * overhead(SMALL))
 
 
 def test_what_cannot_be_the_fastest_is_not_promised() -> None:

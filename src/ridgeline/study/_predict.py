@@ -7,6 +7,8 @@ _RATE = 1.5e10
 _STEP_S, _OPERATION_S = 2e-4, 5e-5
 # A product of fewer multiply-adds is too small to fill a core by itself.
 _LARGE = 1 << 21
+# A share of an update that is not worth being spared: small operations beside the calls gain as much again.
+_LITTLE = 0.05
 # Memory that the packs of one process may take; a larger pack of such models would gain nothing more.
 PACK_BYTES = 1 << 30
 _MOST_LANES = 512
@@ -52,17 +54,15 @@ def lanes_that_fit(
     return max(2, min(_MOST_LANES, int(room / a_lane)))
 
 
-def bound_by_products(work: Work, batch_size: int, step_s: float, clearly: float) -> bool:
+def bound_by_products(work: Work, batch_size: int, step_s: float) -> bool:
     """Whether an update is so much arithmetic in large products that sparing its overhead gains nothing.
 
     A pack takes the same products, each large enough to fill a core.
 
     Args:
         step_s: of an update alone, measured.
-        clearly: how many times faster a pack would have to be.
     """
-    spared = step_s - overhead(work)
-    return batch_size * work.largest >= _LARGE and step_s < clearly * spared
+    return batch_size * work.largest >= _LARGE and overhead(work) < _LITTLE * step_s
 
 
 def worth_measuring(work_s: float, updates: int) -> bool:

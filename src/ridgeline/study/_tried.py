@@ -69,7 +69,7 @@ class Tried:
             return f"on {group.device.type} packs are tried where --engine lanes asks for them"
         if pace is None:
             return "what measuring may take was spent on larger programs"
-        if bound_by_products(group.work, group.program.training.batch_size, pace.step, CLEARLY):
+        if bound_by_products(group.work, group.program.training.batch_size, pace.step):
             return "an update is bound by large products, which a pack has to take as well"
         if not affordable(_FEW, pace.start, pace.step, within):
             return "a pack takes longer to build than measuring may"
