@@ -4,6 +4,7 @@ from ridgeline.lanes._alike import NotStackableError as NotStackableError
 from ridgeline.lanes._checkpoint import Checkpoint as Checkpoint
 from ridgeline.lanes._checkpoint import ForeignCheckpointError as ForeignCheckpointError
 from ridgeline.lanes._checkpoint import checkpoint_of as checkpoint_of
+from ridgeline.lanes._optimizer import first_step as first_step
 from ridgeline.lanes._outcome import Outcome as Outcome
 from ridgeline.lanes._own_term import OwnTerm as OwnTerm
 from ridgeline.lanes._pace import Pace as Pace

@@ -52,6 +52,11 @@ def _compiler_left_out() -> Iterator[None]:
         delattr(made, memory)
 
 
+def first_step() -> None:
+    """Have torch load what it loads with the first step of an optimizer in a process, the compiler too."""
+    SGD([nn.Parameter(torch.zeros(1))]).step()
+
+
 def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     """The factor on the learning rate for update number `step`, 0 ≤ step < steps.
 

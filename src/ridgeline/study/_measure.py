@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from ridgeline.lanes import Products
+from ridgeline.lanes import Products, first_step
 from ridgeline.study._choose import CLEARLY, choose
 from ridgeline.study._execute import prepared
 from ridgeline.study._lanes import Group
@@ -38,6 +38,7 @@ def measure(groups: Sequence[Group], asked: EngineName, cores: int, kind: Produc
     device = groups[0].device.type
     threads = 1 if device == "cpu" else cores
     tried = [Tried(group, asked) for group in groups]
+    first_step()  # what it loads is loaded in every process, and is no measuring
     allowed = _Allowance(sum(each.alone_s for each in tried))
     with prepared(threads, kind):
         _all_alone(tried, threads, allowed)
