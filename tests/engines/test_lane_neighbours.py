@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ridgeline.data import Data, Splits, draw
 from ridgeline.lanes import Outcome, Program
 from ridgeline.lanes._linear import Linear
 from ridgeline.lanes._pass import Pass, Sink
@@ -27,7 +28,7 @@ from tests.engines.lanes import (
     packed,
     rule,
 )
-from tests.engines.worlds import classes, named, numbers, own, same
+from tests.engines.worlds import classes, named, numbers, own, program, same
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
     "mlp-adam-grouped": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "grouped"),
@@ -172,19 +173,52 @@ def test_a_linear_layer_of_any_size_rounds_by_nothing_but_its_lane(inputs: int, 
         assert all(torch.equal(a[2:5], b) for a, b in zip(whole, part, strict=True)), examples
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("inputs", [1, 7, 13, 64, 200, 1025])
-def test_one_output_rounds_alike_whether_lanes_share_their_examples(inputs: int) -> None:
+def test_one_output_rounds_alike_whether_lanes_share_their_examples(inputs: int, dtype: torch.dtype) -> None:
     layer, numbers = Linear("w", "b"), torch.Generator().manual_seed(0)
-    w, b = torch.randn(40, 1, inputs, generator=numbers), torch.randn(40, 1, generator=numbers)
+    w = torch.randn(40, 1, inputs, generator=numbers).to(dtype)
+    b = torch.randn(40, 1, generator=numbers).to(dtype)
     for examples in (1, 5, 100, 335):
-        x = torch.randn(examples, inputs, generator=numbers)
+        x = torch.randn(examples, inputs, generator=numbers).to(dtype)
 
         def run(lanes: list[int], x: Tensor) -> Tensor:
             return layer(Pass({"w": w[lanes], "b": b[lanes]}, training=False), x)
 
         whole = run(list(range(40)), x.expand(40, *x.shape))
-        torch.testing.assert_close(whole, x @ w.mT + b[:, None], rtol=1e-5, atol=1e-4)
+        exact = x.double() @ w.mT.double() + b[:, None]
+        torch.testing.assert_close(
+            whole.double(), exact, rtol=0.0, atol=50 * torch.finfo(dtype).eps * inputs**0.5
+        )
         for lanes in ([3], [39, 5], list(range(17))):
             shared, apart = x.expand(len(lanes), *x.shape), x.repeat(len(lanes), 1, 1)
             assert torch.equal(run(lanes, shared), whole[lanes])
             assert torch.equal(run(lanes, apart), whole[lanes])
+
+
+def test_lanes_of_other_data_change_no_bit_where_images_lie_channels_last() -> None:
+    def drawn(seed: int) -> Data:
+        numbers = torch.Generator().manual_seed(seed)
+
+        def part(n: int) -> tuple[Tensor, Tensor]:
+            x = torch.randn(n, 16, 16, 4, generator=numbers).permute(0, 3, 1, 2)
+            return x, torch.randint(3, (n,), generator=numbers)
+
+        splits = Splits(train=part(40), val=part(30))
+        return draw(lambda _: splits, 0)
+
+    def network() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(4, 8, 3, padding=1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3)
+        )
+
+    same_data, other = drawn(0), drawn(1)
+    many = [program(same_data, own(network), seed=k, steps=2, evaluate_every=1) for k in range(2)]
+    more = [*many, program(other, own(network), seed=2, steps=2, evaluate_every=1)]
+    equal(packed(more, rule="broadcast")[:2], packed(many, rule="broadcast"))
+
+
+def test_a_persons_own_autocast_around_a_pack_is_left_outside() -> None:
+    many, kind = trials("mlp-nesterov", 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [each.status for each in packed(many, rule=kind)] == ["done", "done"]

@@ -1,16 +1,21 @@
 """Gradients taken by hand: those of autograd, bit for bit, whatever stands in the chain."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from ridgeline.lanes import _stacking
+from ridgeline.data._examples import ArrayExamples
+from ridgeline.errors import RidgelineError
+from ridgeline.lanes import _stacking, train
 from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
 from ridgeline.lanes._links import is_link
+from ridgeline.lanes._loss import batch_loss
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._settings import LossName
-from tests.engines.lanes import ADAM, IMAGES, SGD, family, layered, packed, rule
-from tests.engines.worlds import CPU, classes, named, numbers, own, same
+from tests.engines.lanes import ADAM, IMAGES, SGD, as_doubles, family, layered, packed, rule
+from tests.engines.worlds import CPU, classes, named, numbers, own, program, same
 
 
 def deep() -> nn.Module:
@@ -68,14 +73,46 @@ def test_the_slope_of_a_loss_is_that_of_autograd(
     output = torch.randn(*shape, generator=numbers, dtype=dtype)
     classes = torch.randint(shape[2], shape[:2], generator=numbers)
     y = classes if loss == "cross_entropy" else torch.randn(*shape, generator=numbers, dtype=dtype)
-    smoothings = (
-        [None, torch.linspace(0.0, 0.5, shape[0], dtype=dtype)] if loss == "cross_entropy" else [None]
-    )
-    for smoothing in smoothings:
-        leaf = output.clone().requires_grad_()
-        exact = batch_losses(loss, leaf, y, smoothing)
-        exact.sum().backward()
-        losses, slope = batch_slopes(loss, output, y, smoothing)
-        assert torch.equal(losses, exact.detach())
-        assert leaf.grad is not None
-        assert torch.equal(slope, leaf.grad)
+    leaf = output.clone().requires_grad_()
+    exact = batch_losses(loss, leaf, y, None)
+    exact.sum().backward()
+    losses, slope = batch_slopes(loss, output, y, None)
+    assert torch.equal(losses, exact.detach())
+    assert leaf.grad is not None
+    assert torch.equal(slope, leaf.grad)
+
+
+def test_the_slope_of_smoothed_labels_is_that_of_each_lane_alone() -> None:
+    random = torch.Generator().manual_seed(0)
+    output = torch.randn(3, 5, 4, generator=random)
+    y = torch.randint(4, (3, 5), generator=random)
+    smoothing = torch.tensor([0.0, 0.1, 0.5])
+    losses, slope = batch_slopes("cross_entropy", output, y, smoothing)
+    for lane, share in enumerate(smoothing.tolist()):
+        leaf = output[lane].clone().requires_grad_()
+        alone = batch_loss("cross_entropy", leaf, y[lane], share)
+        alone.backward()
+        torch.testing.assert_close(losses[lane], alone.detach())
+        torch.testing.assert_close(slope[lane], leaf.grad)
+
+
+def test_targets_of_another_dtype_train() -> None:
+    data, doubles = numbers(), as_doubles(numbers())
+    assert isinstance(data.train, ArrayExamples)
+    assert isinstance(doubles.train, ArrayExamples)
+    mixed = replace(data, train=replace(data.train, y=doubles.train.y))
+    programs = family(mixed, named("linear"), [[], []], [0, 1], steps=4, lr=0.02)
+    for a, b in zip(packed(programs), [train(each, CPU) for each in programs], strict=True):
+        for name, w in a.weights.items():
+            torch.testing.assert_close(w, b.weights[name])
+
+
+def test_outputs_that_would_be_broadcast_are_refused() -> None:
+    build = own(lambda: nn.Sequential(nn.Linear(4, 1), nn.Flatten(-2, -1)))
+    with pytest.raises(RidgelineError, match=r"shape \(\d+,\), the targets \(\d+, 1\)"):
+        train(program(numbers(), own(lambda: nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)))), CPU)
+    with pytest.raises(RidgelineError, match=r"shape \(\d+,\), the targets \(\d+, 1\)"):
+        packed([program(numbers(), build, seed=k) for k in range(2)])
+    for losses in (batch_losses, batch_slopes):
+        with pytest.raises(RidgelineError, match=r"shape \(8,\), the targets \(8, 1\)"):
+            losses("mse", torch.zeros(2, 8), torch.zeros(2, 8, 1), None)

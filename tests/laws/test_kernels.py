@@ -96,6 +96,18 @@ def test_add_gradient(name: str, layout: str) -> None:
         assert near(w, expected)
 
 
+@pytest.mark.parametrize("name", ["L1", "ElasticNet"])
+@pytest.mark.parametrize("shape", [(7, 9), (600, 700)])
+def test_signs_go_into_a_gradient_of_another_dtype(name: str, shape: tuple[int, ...]) -> None:
+    """Half precision weights may have gradients in float32 (`grad_dtype`)."""
+    w = random(*shape)
+    for ours, its in ((torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)):
+        penalty, own, goal = PENALTIES[name].make(0.3), w.to(ours), torch.ones(shape, dtype=its)
+        kernels.add_gradient(goal, penalty, own, 2.0)
+        exact = 1.0 + 2.0 * penalty.gradient(own.double())
+        torch.testing.assert_close(goal.double(), exact, rtol=0.02, atol=0.02)
+
+
 @pytest.mark.parametrize(("name", "layout"), cases())
 def test_apply_prox(name: str, layout: str) -> None:
     for dtype in DTYPES:

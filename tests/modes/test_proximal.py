@@ -1,6 +1,9 @@
 """Mode "proximal": exact zeros, at the fixed point of the penalised objective, whatever the optimizer."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -216,3 +219,37 @@ def test_penalties_of_whole_tensors(penalty: Penalty) -> None:
     expected = [penalty.prox(w, 0.1) if w.ndim > 1 else w for w in before]
     assert close(model.parameters(), expected)
     assert not equal(model.parameters(), before)
+
+
+UNPICKLED = """
+import sys, warnings
+import torch
+from torch import nn
+import ridgeline
+warnings.simplefilter("ignore")
+assert "torch._dynamo" not in sys.modules
+found = []
+for compiled in (True, False):
+    model, optimizer = torch.load(sys.argv[1], weights_only=False)
+    ridgeline.regularize(model, ridgeline.L1(0.05), optimizer=optimizer, mode="proximal")
+    def step(x, y):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    act = torch.compile(step, backend="eager") if compiled else step
+    numbers = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        act(torch.randn(8, 30, generator=numbers), torch.randint(3, (8,), generator=numbers))
+    found.append([p.detach().clone() for p in model.parameters()])
+print(all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*found)), int((found[0][0] == 0).sum()) > 0)
+"""
+
+
+def test_a_compiled_step_of_an_optimizer_that_was_unpickled(tmp_path: Path) -> None:
+    """None was made in that process, so torch's compiler is not loaded when the regularizer is made."""
+    layers = [nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(40, 3))
+    torch.save((model, torch.optim.Adam(model.parameters(), lr=0.01)), tmp_path / "both.pt")
+    command = [sys.executable, "-c", UNPICKLED, str(tmp_path / "both.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["True True"], done.stderr

@@ -84,10 +84,16 @@ def lane_set(sets: Sequence[Examples], device: torch.device) -> LaneSet:
                 distinct.append(each)
         which.append(seen[id(each)])
     size = len(sets[0])
-    x, y = distinct[0].x, distinct[0].y
+    x, y = _in_rows(distinct[0].x), _in_rows(distinct[0].y)
     if len(distinct) > 1:
         x, y = torch.cat([d.x for d in distinct]), torch.cat([d.y for d in distinct])
     return LaneSet(x.to(device), y.to(device), torch.tensor(which) * size, size)
+
+
+def _in_rows(t: Tensor) -> Tensor:
+    """t laid like a new tensor, as a batch of it is: convolutions round by the order of their operands."""
+    made = torch.empty_like(t, memory_format=torch.contiguous_format)
+    return t if t.stride() == made.stride() else made.copy_(t)
 
 
 def _equal(a: ArrayExamples, b: ArrayExamples) -> bool:

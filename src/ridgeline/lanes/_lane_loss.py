@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ridgeline.lanes._cross_entropy import cross_entropy, with_slope
-from ridgeline.lanes._loss import example_losses
+from ridgeline.lanes._loss import check_shapes, example_losses
 from ridgeline.lanes._settings import LossName
 
 
@@ -14,6 +14,8 @@ def losses_by_example(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     """The data loss of each example of each lane: output [L, n, …], y [L, n, …] -> [L, n]."""
     if loss == "cross_entropy" and _wide(output):
         return cross_entropy(output, y)
+    if loss != "cross_entropy":
+        check_shapes(output, y, lanes=1)
     return example_losses(loss, output.flatten(0, 1), y.flatten(0, 1)).view(output.shape[:2])
 
 
@@ -39,22 +41,27 @@ def batch_slopes(
     loss: LossName, output: Tensor, y: Tensor, smoothing: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The same, and the gradient of the output: that of autograd, which by hand takes a third of the time."""
-    share = output.new_full((), 1.0 / output.shape[1]).expand(output.shape[:2])  # of an example in the mean
     if loss == "cross_entropy" and smoothing is None and _wide(output):
-        losses, slope = with_slope(output, y, share)
+        losses, slope = with_slope(output, y, _share(output))
         return losses.mean(1), slope
-    if loss != "cross_entropy" and output.shape == y.shape:
+    if loss != "cross_entropy":
+        check_shapes(output, y, lanes=1)
         apart = output - y
-        losses = apart.square().flatten(2).mean(2)
+        losses, share = apart.square().flatten(2).mean(2), _share(apart)
         if loss == "half_mse":
             losses, share = 0.5 * losses, 0.5 * share
         each = (share / apart[0, 0].numel()).view(*share.shape, *([1] * (apart.ndim - 2)))
-        return losses.mean(1), (2.0 * apart).mul_(each)
+        return losses.mean(1), (2.0 * apart).mul_(each).to(output.dtype)
     with torch.enable_grad():
         leaf = output.detach().requires_grad_()
         losses = batch_losses(loss, leaf, y, smoothing)
     (slope,) = torch.autograd.grad(losses, leaf, torch.ones_like(losses))
     return losses.detach(), slope
+
+
+def _share(like: Tensor) -> Tensor:
+    """What an example's loss counts in the mean of its batch, [L, n]."""
+    return like.new_full((), 1.0 / like.shape[1]).expand(like.shape[:2])
 
 
 def _wide(output: Tensor) -> bool:

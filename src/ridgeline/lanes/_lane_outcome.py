@@ -38,7 +38,8 @@ def outcomes_of(
             assert lane.place is not None
             found = {name: each.lane(real.index(i)) for name, each in last.items()}
             kept = {name: each.lane(late.index(i)) for name, each in best.items()} if i in late else found
-            state.template.load_state_dict(state.state_dict(i, best=i in late))
+            weights = state.state_dict(i, best=False)
+            state.template.load_state_dict(state.state_dict(i, best=True) if i in late else weights)
             yield (
                 lane.place,
                 Outcome(
@@ -49,7 +50,7 @@ def outcomes_of(
                     curves=lane.history.columns,
                     last={} if lane.diverged else found,
                     best={} if lane.diverged else kept,
-                    weights=state.state_dict(i, best=False),
+                    weights=weights,
                     audit=audits.rows(lane.program),
                 ),
             )

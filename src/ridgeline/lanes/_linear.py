@@ -6,13 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ridgeline.lanes._aligned import aligned, lined_up, one_output, product
 from ridgeline.lanes._links import Pull
 from ridgeline.lanes._pass import Pass, Sink
 from ridgeline.lanes._products import by_lane
-from ridgeline.lanes._stack import ROW
-
-# Of one product of `_one_output`: two registers of a processor with AVX2, one with AVX-512.
-_COLUMNS = 16
 
 
 class _Linear(torch.autograd.Function):
@@ -106,23 +103,8 @@ def _evaluated(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """x Wᵀ + b of many examples, which lanes often share."""
     if w.shape[1] > 1 or x.device.type != "cpu":
         return product(aligned(x), w, b)
-    y = _one_output(aligned(x), w[:, 0])
+    y = one_output(aligned(x), w[:, 0])
     return y if b is None else y + b[:, None]
-
-
-def _one_output(x: Tensor, w: Tensor) -> Tensor:
-    """x w of each lane, [L, M, I] and [L, I] -> [L, M, 1], lanes as columns of one product.
-
-    Taken one by one they would read the same examples anew each time. Every product has as many columns, some
-    of them of zeros: so a lane's rounding depends neither on its neighbours nor on whether they share.
-    """
-    together = _COLUMNS if x.stride(0) == 0 else 1
-    columns, found = w.new_zeros(_COLUMNS, w.shape[1]), x.new_empty(len(x), x.shape[1], 1)
-    for first in range(0, len(x), together):
-        own = w[first : first + together]
-        columns[: len(own)] = own
-        found[first : first + together, :, 0] = (x[first] @ columns.t()).t()[: len(own)]
-    return found
 
 
 def as_computed(*operands: Tensor) -> list[Tensor]:
@@ -135,34 +117,3 @@ def as_computed(*operands: Tensor) -> list[Tensor]:
         return list(operands)
     dtype = torch.get_autocast_dtype(device)
     return [each.to(dtype) for each in operands]
-
-
-def aligned(x: Tensor) -> Tensor:
-    """x [L, m, n] with every lane at the start of a cache line: products round by where their matrices lie.
-
-    Measured with MKL: of 37×6 matrices laid end to end, a few in a hundred elements differ by their place;
-    where the second factor lies row by row, as in the gradient of x, so do those of the result.
-    """
-    if x.stride(2) == 1 and x.stride(1) == x.shape[2] and x.stride(0) % _row(x) == 0:
-        return x
-    if x.shape[1] * x.shape[2] % _row(x) == 0:
-        return x.contiguous()
-    return lined_up(x, *x.shape).copy_(x)
-
-
-def lined_up(like: Tensor, lanes: int, m: int, n: int) -> Tensor:
-    """Memory for [lanes, m, n] with every lane at the start of a cache line."""
-    room = -(-m * n // _row(like)) * _row(like)
-    return like.new_empty(lanes, room)[:, : m * n].view(lanes, m, n)
-
-
-def _row(x: Tensor) -> int:
-    return ROW * max(1, 4 // x.element_size())
-
-
-def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
-    """x Wᵀ + b, [L, M, I] -> [L, M, O]."""
-    large = by_lane(x, w.mT, b)
-    if large is not None:
-        return torch.stack(large)
-    return torch.bmm(x, w.mT) if b is None else torch.baddbmm(b[:, None], x, w.mT)

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from ridgeline.errors import RidgelineError
 from ridgeline.lanes._settings import LossName
 
 
@@ -10,6 +11,7 @@ def batch_loss(loss: LossName, output: Tensor, y: Tensor, label_smoothing: float
     """The mean data loss of a batch, shape (). mse is the mean over all elements, as in torch."""
     if loss == "cross_entropy":
         return F.cross_entropy(output, y, label_smoothing=label_smoothing)
+    check_shapes(output, y)
     mse = F.mse_loss(output, y)
     return mse if loss == "mse" else 0.5 * mse
 
@@ -18,8 +20,26 @@ def example_losses(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     """The data loss of each example, shape (n,); its mean is `batch_loss` without label smoothing."""
     if loss == "cross_entropy":
         return F.cross_entropy(output, y, reduction="none")
+    check_shapes(output, y)
     squared = (output - y).square().flatten(1).mean(1)
     return squared if loss == "mse" else 0.5 * squared
+
+
+def check_shapes(output: Tensor, y: Tensor, lanes: int = 0) -> None:
+    """Refuse a regression whose numbers would be broadcast, each to all targets.
+
+    Args:
+        lanes: how many of the first dimensions to leave out of the message.
+
+    Raises:
+        RidgelineError: naming both shapes.
+    """
+    if output.shape != y.shape:
+        shapes = f"{tuple(output.shape[lanes:])}, the targets {tuple(y.shape[lanes:])}"
+        raise RidgelineError(
+            f"the model's outputs of a batch have shape {shapes}; a regression needs one output a target, "
+            f"so reshape the one or the other."
+        )
 
 
 def correct(output: Tensor, y: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from ridgeline.lanes._settings import Schedule, Training
+from ridgeline.regularizer._hooks import never_compiled
 
 
 def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
@@ -20,7 +21,9 @@ def build_optimizer(model: nn.Module, training: Training) -> Optimizer:
     Fused kernels exist for Adam, AdamW and SGD on the CPU and on CUDA, for floating parameters; none for RMSprop.
     """
     with _compiler_left_out():
-        return _built([p for p in model.parameters() if p.requires_grad], training)
+        made = _built([p for p in model.parameters() if p.requires_grad], training)
+    never_compiled(made)
+    return made
 
 
 def _built(parameters: list[nn.Parameter], training: Training) -> Optimizer:
@@ -49,7 +52,7 @@ def _compiler_left_out() -> Iterator[None]:
     try:
         yield
     finally:
-        delattr(made, memory)
+        vars(made).pop(memory, None)  # another thread may have been here
 
 
 def first_step() -> None:

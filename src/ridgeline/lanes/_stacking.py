@@ -117,7 +117,9 @@ class Stacking:
             smoothing: label smoothing of each lane, where there is any.
         """
         layer = self.layer
-        if is_link(layer):
+        if is_link(layer) and not torch.is_autocast_enabled(
+            self.device.type
+        ):  # a person's own, around the run
             with torch.no_grad():
                 output, pull = layer.linked(self._begin(step), x)
                 losses, slope = batch_slopes(loss, output, y, smoothing)

@@ -31,6 +31,15 @@ class Clock:
     step: int = 0
 
 
+# Optimizers whose steps nobody compiles.
+_EAGER: "WeakSet[Optimizer]" = WeakSet()
+
+
+def never_compiled(optimizer: Optimizer) -> None:
+    """Promise it of an optimizer: to keep its hooks out of torch's compiler, that is loaded, which takes 1.5 s."""
+    _EAGER.add(optimizer)
+
+
 class StepHooks:
     """Penalties in the step of one optimizer.
 
@@ -50,10 +59,9 @@ class StepHooks:
     ) -> None:
         self.optimizer, self._clock, self._metric, self._compiled = optimizer, clock, metric, compiled
         self.take(terms)
-        # Traced, the passes of one tensor would be guarded as if they were another's. Torch loads its compiler,
-        # which takes 1.5 s, with the first optimizer that a person makes; where it is not loaded, none compiles.
-        loaded = "torch._dynamo" in sys.modules
-        self._prox: Callable[..., None] = torch.compiler.disable(steps.prox) if loaded else steps.prox
+        # Traced, the passes of one tensor would be guarded as if they were another's.
+        eager = optimizer in _EAGER and "torch._dynamo" not in sys.modules
+        self._prox: Callable[..., None] = steps.prox if eager else torch.compiler.disable(steps.prox)
         self.watch: object = None
         self._filling = False
         self.first_lr: list[Factor] = [fold(g.get("initial_lr", g["lr"])) for g in optimizer.param_groups]

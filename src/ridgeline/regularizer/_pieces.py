@@ -34,9 +34,9 @@ def blocks(*tensors: Tensor, share: float = 1) -> Iterator[tuple[Tensor, ...]]:
 
 
 def with_scratch(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors in pieces, each with scratch memory of its shape last; looking for it takes time."""
+    """The tensors in pieces, each with scratch memory like that of the last one; looking for it takes time."""
     out: Tensor | None = None
     for found in blocks(*tensors):
-        if out is None or out.shape != found[0].shape:
-            out = scratch(found[0])
+        if out is None or out.shape != found[-1].shape:
+            out = scratch(found[-1])
         yield (*found, out)
