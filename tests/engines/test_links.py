@@ -101,8 +101,10 @@ def test_targets_of_another_dtype_train() -> None:
     assert isinstance(data.train, ArrayExamples)
     assert isinstance(doubles.train, ArrayExamples)
     mixed = replace(data, train=replace(data.train, y=doubles.train.y))
-    programs = family(mixed, named("linear"), [[], []], [0, 1], steps=4, lr=0.02)
-    for a, b in zip(packed(programs), [train(each, CPU) for each in programs], strict=True):
+    found, plain = (
+        packed(family(each, named("linear"), [[], []], [0, 1], steps=4, lr=0.02)) for each in (mixed, data)
+    )
+    for a, b in zip(found, plain, strict=True):
         for name, w in a.weights.items():
             torch.testing.assert_close(w, b.weights[name])
 

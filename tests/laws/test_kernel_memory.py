@@ -33,7 +33,7 @@ MORE = {("Norm", "prox in a metric"), ("L2SP", "prox in a metric")}
 
 def peak(work: Callable[[], object]) -> int:
     """The most bytes that were alive at once during the work, beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         work()
     events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
     alive, most = 0, 0
