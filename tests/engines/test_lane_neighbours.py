@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ridgeline.data import Data, Splits, draw
+from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes import Outcome, Program
+from ridgeline.lanes._feed import lane_set
 from ridgeline.lanes._linear import Linear
 from ridgeline.lanes._pass import Pass, Sink
 from ridgeline.lanes._stack import layout_of
@@ -28,7 +30,7 @@ from tests.engines.lanes import (
     packed,
     rule,
 )
-from tests.engines.worlds import classes, named, numbers, own, program, same
+from tests.engines.worlds import CPU, classes, named, numbers, own, program, same
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any], Rule]] = {
     "mlp-adam-grouped": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM, "grouped"),
@@ -97,7 +99,6 @@ def test_a_neighbour_that_diverges_changes_no_bit_of_the_others(name: str) -> No
 def test_nan_weights_of_a_neighbour_pass_through_every_penalty() -> None:
     from ridgeline.lanes._pack import Pack
     from tests.engines.lanes import PENALTIES
-    from tests.engines.worlds import CPU
 
     for name in PENALTIES:
         ends = []
@@ -216,6 +217,17 @@ def test_lanes_of_other_data_change_no_bit_where_images_lie_channels_last() -> N
     many = [program(same_data, own(network), seed=k, steps=2, evaluate_every=1) for k in range(2)]
     more = [*many, program(other, own(network), seed=2, steps=2, evaluate_every=1)]
     equal(packed(more, rule="broadcast")[:2], packed(many, rule="broadcast"))
+
+
+def test_sets_end_to_end_lie_like_a_batch_of_them() -> None:
+    """When only lanes of one of the sets are left, they read it without a copy."""
+    random = torch.Generator().manual_seed(0)
+    images = [torch.randn(12, 5, 5, 3, generator=random).permute(0, 3, 1, 2) for _ in range(2)]
+    sets = [ArrayExamples(x, torch.zeros(12), torch.arange(12)) for x in images]
+    left = lane_set([sets[0], sets[1], sets[1]], CPU).of(torch.tensor([1, 2]))
+    x, _ = left.part(0, 12, 0, 2)
+    assert torch.equal(x[0], images[1])
+    assert x.stride()[1:] == torch.empty(12, 3, 5, 5).stride()
 
 
 def test_a_persons_own_autocast_around_a_pack_is_left_outside() -> None:

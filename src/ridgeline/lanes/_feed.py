@@ -10,9 +10,10 @@ from torch import Tensor
 from ridgeline.data import Examples
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.lanes._program import epoch_order
+from ridgeline.lanes._stack import ROW
 
 # Bytes of a processor's cache line.
-_LINE = 64
+_LINE = 4 * ROW
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ def lane_set(sets: Sequence[Examples], device: torch.device) -> LaneSet:
                 distinct.append(each)
         which.append(seen[id(each)])
     size = len(sets[0])
-    x, y = _in_rows(distinct[0].x), _in_rows(distinct[0].y)
+    x, y = distinct[0].x, distinct[0].y
     if len(distinct) > 1:
         x, y = torch.cat([d.x for d in distinct]), torch.cat([d.y for d in distinct])
-    return LaneSet(x.to(device), y.to(device), torch.tensor(which) * size, size)
+    return LaneSet(_in_rows(x).to(device), _in_rows(y).to(device), torch.tensor(which) * size, size)
 
 
 def _in_rows(t: Tensor) -> Tensor:
