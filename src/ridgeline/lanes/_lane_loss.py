@@ -15,7 +15,7 @@ def losses_by_example(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     if loss == "cross_entropy" and _wide(output):
         return cross_entropy(output, y)
     if loss != "cross_entropy":
-        check_shapes(output, y, lanes=1)
+        check_shapes(output[0], y[0])
     return example_losses(loss, output.flatten(0, 1), y.flatten(0, 1)).view(output.shape[:2])
 
 
@@ -45,7 +45,7 @@ def batch_slopes(
         losses, slope = with_slope(output, y, _share(output))
         return losses.mean(1), slope
     if loss != "cross_entropy":
-        check_shapes(output, y, lanes=1)
+        check_shapes(output[0], y[0])
         apart = output - y
         losses, share = apart.square().flatten(2).mean(2), _share(apart)
         if loss == "half_mse":

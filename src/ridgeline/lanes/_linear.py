@@ -81,12 +81,8 @@ class Linear:
     def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
         """The gradients of its weights go to the sink."""
         weight, bias = self.names
-        w, b, sink, shape = (
-            here.weights[weight],
-            None if bias is None else here.weights[bias],
-            here.sink,
-            x.shape,
-        )
+        w, b = here.weights[weight], None if bias is None else here.weights[bias]
+        sink, shape = here.sink, x.shape
         assert sink is not None
         flat, y = _trained(x if x.ndim == 3 else x.flatten(1, -2), w, b, sink)
         trained = [name if name and here.weights[name].requires_grad else None for name in self.names]

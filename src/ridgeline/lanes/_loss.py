@@ -25,17 +25,14 @@ def example_losses(loss: LossName, output: Tensor, y: Tensor) -> Tensor:
     return squared if loss == "mse" else 0.5 * squared
 
 
-def check_shapes(output: Tensor, y: Tensor, lanes: int = 0) -> None:
+def check_shapes(output: Tensor, y: Tensor) -> None:
     """Refuse a regression whose numbers would be broadcast, each to all targets.
-
-    Args:
-        lanes: how many of the first dimensions to leave out of the message.
 
     Raises:
         RidgelineError: naming both shapes.
     """
     if output.shape != y.shape:
-        shapes = f"{tuple(output.shape[lanes:])}, the targets {tuple(y.shape[lanes:])}"
+        shapes = f"{tuple(output.shape)}, the targets {tuple(y.shape)}"
         raise RidgelineError(
             f"the model's outputs of a batch have shape {shapes}; a regression needs one output a target, "
             f"so reshape the one or the other."

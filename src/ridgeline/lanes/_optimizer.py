@@ -84,10 +84,3 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
-
-
-def forget_gradients(optimizer: Optimizer) -> None:
-    """zero_grad(), which would load torch's compiler as well."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            p.grad = None

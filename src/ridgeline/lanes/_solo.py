@@ -12,12 +12,7 @@ from ridgeline.errors import RidgelineError
 from ridgeline.lanes._evaluate import Evaluation
 from ridgeline.lanes._history import History, Running, curve_sets, measure, weight_facts
 from ridgeline.lanes._loss import batch_loss, correct
-from ridgeline.lanes._optimizer import (
-    build_optimizer,
-    forget_gradients,
-    learning_rate_factor,
-    set_learning_rate,
-)
+from ridgeline.lanes._optimizer import build_optimizer, learning_rate_factor, set_learning_rate
 from ridgeline.lanes._outcome import Outcome
 from ridgeline.lanes._own_term import total
 from ridgeline.lanes._patience import Patience
@@ -110,7 +105,7 @@ class Trial:
         output = self.callable(x)
         data_loss = batch_loss(training.loss, output, y, training.label_smoothing)
         added = [None if self.regularizer is None else self.regularizer.objective(), total(self.own_terms)]
-        forget_gradients(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
         sum((term for term in added if term is not None), data_loss).backward()
         if training.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)

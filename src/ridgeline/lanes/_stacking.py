@@ -99,15 +99,6 @@ class Stacking:
         """Everything a forward pass reads, by name, [L, *shape]."""
         return {**self.views, **self.kept}
 
-    def _begin(self, step: int) -> Pass:
-        self.sources.step = step
-        self.sink.written.clear()
-        return Pass({**self.leaves, **self.kept}, True, self.sink)
-
-    def forward(self, x: Tensor, step: int) -> Tensor:
-        """The outputs of a training pass, with a graph to the leaves."""
-        return self.layer(self._begin(step), x)
-
     def losses(
         self, x: Tensor, y: Tensor, step: int, loss: LossName, smoothing: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -116,16 +107,17 @@ class Stacking:
         Args:
             smoothing: label smoothing of each lane, where there is any.
         """
-        layer = self.layer
-        if is_link(layer) and not torch.is_autocast_enabled(
-            self.device.type
-        ):  # a person's own, around the run
+        self.sources.step = step
+        self.sink.written.clear()
+        here, layer = Pass({**self.leaves, **self.kept}, True, self.sink), self.layer
+        autocast = torch.is_autocast_enabled(self.device.type)  # a person's own, around the run
+        if is_link(layer) and not autocast:
             with torch.no_grad():
-                output, pull = layer.linked(self._begin(step), x)
+                output, pull = layer.linked(here, x)
                 losses, slope = batch_slopes(loss, output, y, smoothing)
                 pull(slope, False)
             return losses, output
-        output = self.forward(x, step)
+        output = layer(here, x)
         losses = batch_losses(loss, output, y, smoothing)
         losses.backward(torch.ones_like(losses))
         return losses.detach(), output.detach()
