@@ -17,7 +17,7 @@ from tests.engines.paces import paces, worth_it
 from tests.engines.test_lanes_in_studies import alike, study
 
 HERE = "tests.engines.test_auto"
-LARGE = Work(6_400_000, 8_000_000, 6_400_000, 60_000, 7)
+HUGE = Work(100_000_000, 100_000_000, 6_400_000, 60_000, 70)
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
@@ -96,19 +96,16 @@ def test_solo_asked_for_measures_no_pack(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("engine", ["auto", "lanes"])
-def test_a_model_of_large_products_is_not_packed_to_be_measured(
+def test_a_pack_of_much_memory_is_measured_where_it_is_asked_for(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = paces(monkeypatch, alone=10.0, step=0.05)
-    monkeypatch.setattr(_lanes, "work_of", lambda *_: LARGE)
+    asked = paces(monkeypatch, alone=10.0, fixed=1.0, a_lane=1.0, step=0.05)
+    monkeypatch.setattr(_lanes, "work_of", lambda *_: HUGE)
     plan = study().plan(engine=engine)
-    assert asked.packs == []
     (program,) = plan.programs
-    assert "bound by large products" in program.reason
-    assert plan.engine == ("solo" if engine == "auto" else "lanes")
-    if engine == "lanes":  # done as asked; reckoned as solo
-        assert plan.seconds == min(each.seconds for each in plan.candidates)
-        assert program.ways[1].trial_s == pytest.approx(10.0)
+    assert (plan.engine, bool(asked.packs)) == (("solo", False) if engine == "auto" else ("lanes", True))
+    assert program.lanes == (2 if engine == "lanes" else 1)
+    assert ("take more memory than a pack should" in program.reason) == (engine == "auto")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ridgeline.lanes import _lane_evaluate as lane_evaluate
 from ridgeline.lanes import _lane_loss as lane_loss
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes import _stacking as stacking
+from ridgeline.lanes import _turns as turns
 from ridgeline.lanes._feed import Orders
 from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._lane_terms import LaneTerm, Metric, Weights
@@ -131,7 +132,7 @@ PLANTS: dict[str, Plant] = {
         put(Updates, "step", one_update_too_late), lambda: steps.test_a_step_is_that_of_solo("mlp", "adam")
     ),
     "gradients of autograd dropped": Plant(
-        put(stacking, "gather", nothing_gathered),
+        put(turns, "gather", nothing_gathered),
         lambda: steps.test_a_step_is_that_of_solo("attention", "sgd"),
     ),
     "decay by one lane's rate": Plant(

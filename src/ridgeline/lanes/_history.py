@@ -69,10 +69,10 @@ class Running:
 
 def curve_sets(sets: dict[str, Examples], training: Training) -> dict[str, Examples]:
     """The sets a curve is taken over: the head of train, val, and what the settings name."""
-    chosen = {
-        "train": sets["train"].subset(torch.arange(min(training.train_examples, len(sets["train"])))),
-        "val": sets["val"],
-    }
+    train = sets["train"]
+    if training.train_examples < len(train):
+        train = train.subset(torch.arange(training.train_examples))
+    chosen = {"train": train, "val": sets["val"]}
     for name, (origin, start, stop) in training.sets.items():
         if origin in ("epoch", "batch"):  # their examples change as it trains
             continue

@@ -1,8 +1,8 @@
 """Evaluation of a pack: every lane over its own sets, in evaluation mode, in pieces that fit the memory."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -13,9 +13,12 @@ from ridgeline.lanes._lane_loss import corrects, losses_by_example
 from ridgeline.lanes._pass import Layer, Pass
 from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._stack import Layout
+from ridgeline.lanes._turns import slices
 
 # Numbers that one piece of an evaluation may read, or compute on its way: 32 MB of float32.
 _PIECE = 1 << 23
+# And those of one lane: 16 MB, but no fewer examples than fill a product.
+_EXAMPLES, _FEW = 1 << 22, 64
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,22 @@ class LaneEvaluations:
             return losses, [None] * len(losses)
         return losses, self.correct.double().mean(1).tolist()
 
+    def of(self, lanes: Tensor) -> Self:
+        """A copy of what these lanes have."""
+        hits = None if self.correct is None else self.correct[lanes]
+        return replace(self, losses=self.losses[lanes], correct=hits)
+
+    def put(self, lanes: Tensor, other: Self) -> None:
+        """Take over what these lanes have there."""
+        self.losses[lanes] = other.losses[lanes]
+        if self.correct is not None and other.correct is not None:
+            self.correct[lanes] = other.correct[lanes]
+
     def lane(self, place: int) -> Evaluation:
         """What solo keeps of one lane."""
         return Evaluation(
             self.losses[place].clone(), None if self.correct is None else self.correct[place].clone()
         )
-
-
-def slices(lanes: int, most: int) -> Iterator[tuple[int, int]]:
-    """Lanes cut into even pieces of about `most`, none of them of one lane, whose products round otherwise."""
-    count = max(1, lanes // max(most, 2))
-    bounds = [round(k * lanes / count) for k in range(count + 1)]
-    yield from pairwise(bounds)
 
 
 @torch.no_grad()
@@ -70,13 +77,15 @@ def evaluate_lanes(
     """Data loss and correctness of each example of each lane, without penalty, dropout or label smoothing.
 
     Args:
-        numbers: that a forward pass computes for one example.
+        numbers: that a forward pass reads and computes for one example.
     """
-    width = view.examples.x[0].numel()
+    device = view.examples.x.device
     size = piece_size(
-        len(view), width, view.examples.x.device
-    )  # solo's: a lane's rounding depends on nothing else
-    most = _PIECE // (size * max(width, numbers, 256))
+        len(view), view.examples.x[0].numel(), device
+    )  # a lane's rounding depends on nothing else
+    if device.type == "cpu":
+        size = min(size, max(_FEW, _EXAMPLES // numbers))
+    most = max(1, _PIECE // (size * max(numbers, 256)))
     rows = []
     for first, last in slices(lanes, most):
         here = Pass({name: w[first:last] for name, w in weights.items()}, training=False)

@@ -17,6 +17,7 @@ def gather(leaves: Mapping[str, Tensor], sink: Sink) -> None:
         elif name not in sink.written:
             sink.grads[name].zero_()
         leaf.grad = None
+    sink.written.clear()
 
 
 def clip(grads: Mapping[str, Tensor], most: Sequence[float]) -> None:

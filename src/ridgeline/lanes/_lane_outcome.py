@@ -6,6 +6,7 @@ from contextlib import closing
 import torch
 from torch import nn
 
+from ridgeline.lanes._judged import Judged
 from ridgeline.lanes._lane import Lane
 from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes
 from ridgeline.lanes._optimizer import build_optimizer
@@ -18,20 +19,27 @@ from ridgeline.regularizer import Regularizer, regularize
 
 
 def outcomes_of(
-    state: Stacking, lanes: Sequence[Lane], gone: Sequence[int], step: int, loss: LossName, seconds: float
+    state: Stacking,
+    lanes: Sequence[Lane],
+    gone: Sequence[int],
+    step: int,
+    loss: LossName,
+    seconds: float,
+    judged: Judged,
 ) -> Iterator[tuple[int, Outcome]]:
     """The place and the outcome of each lane that leaves, but for pads.
 
     Args:
         gone: their numbers among the lanes.
+        judged: the evaluations that were made for the curve, the last of them at this step.
         seconds: a lane's share of the pack's time.
     """
     real = [i for i in gone if lanes[i].place is not None]
     if not real:
         return
-    last = _whole(state, real, loss, best=False)
+    last = _whole(state, real, loss, judged, best=False)
     late = [i for i in real if not lanes[i].diverged and lanes[i].best_step != step]
-    best = _whole(state, late, loss, best=True) if late else {}
+    best = _whole(state, late, loss, judged, best=True) if late else {}
     with closing(_Audits(state.template)) as audits:
         for i in real:
             lane = lanes[i]
@@ -56,14 +64,19 @@ def outcomes_of(
             )
 
 
-def _whole(state: Stacking, places: list[int], loss: LossName, best: bool) -> dict[str, LaneEvaluations]:
+def _whole(
+    state: Stacking, places: list[int], loss: LossName, judged: Judged, best: bool
+) -> dict[str, LaneEvaluations]:
     """The whole sets, over the last or the best weights of these lanes; one lane gets company."""
-    index = torch.tensor(places if len(places) > 1 else places * 2)
-    tensors = state.tensors_of(index, best)
-    return {
-        name: evaluate_lanes(state.layer, tensors, View(each.of(index)), loss, len(index), state.numbers)
-        for name, each in state.sets.items()
-    }
+    found = judged.of(places, best)
+    missing = {name: each for name, each in state.sets.items() if name not in found}
+    if missing:
+        index = torch.tensor(places if len(places) > 1 else places * 2)
+        tensors = state.tensors_of(index, best)
+        for name, each in missing.items():
+            view = View(each.of(index))
+            found[name] = evaluate_lanes(state.layer, tensors, view, loss, len(index), state.numbers)
+    return {name: found[name] for name in state.sets}
 
 
 class _Audits:

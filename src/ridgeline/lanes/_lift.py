@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ridgeline.lanes import _layers as layers
 from ridgeline.lanes import _normal_layers as normal
+from ridgeline.lanes._images import Convolution, MaxPool, has_pull
 from ridgeline.lanes._linear import Linear
 from ridgeline.lanes._links import Drop, Flat, Relu
 from ridgeline.lanes._masks import LaneDropout
@@ -112,6 +113,10 @@ def _lifted(
         return Flat(module.start_dim, module.end_dim)
     if isinstance(module, nn.Linear) and kind is nn.Linear:
         return Linear(own["weight"], own.get("bias"))
+    if isinstance(module, nn.Conv2d) and kind is nn.Conv2d and has_pull(module):
+        return Convolution(module, own["weight"], own.get("bias"))
+    if isinstance(module, nn.MaxPool2d) and kind is nn.MaxPool2d and has_pull(module):
+        return MaxPool(module)
     if kind in _CONVOLUTIONS:
         return layers.convolution(module, own["weight"], own.get("bias"))
     if kind in _EXAMPLE_BY_EXAMPLE:

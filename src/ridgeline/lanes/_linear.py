@@ -53,10 +53,8 @@ def _slopes(
         sink.total(bias, g)
     if not needed:
         return None
-    large = by_lane(g, w)
-    if large is not None:
-        return torch.stack(large)
-    return torch.bmm(g, w, out=lined_up(g, len(g), g.shape[1], w.shape[2]))
+    made = lined_up(g, len(g), g.shape[1], w.shape[2])
+    return made if by_lane(made, g, w) else torch.bmm(g, w, out=made)
 
 
 _apply: Callable[..., Tensor] = _Linear.apply

@@ -12,7 +12,7 @@ from torch import Tensor
 from ridgeline.lanes._masks import LaneDropout
 from ridgeline.lanes._pass import Layer, Pass
 
-# From the gradient of a layer's output to that of its input, where that is asked for.
+# From the gradient of a layer's output, which it may overwrite, to that of its input, where that is asked for.
 Pull: TypeAlias = Callable[[Tensor, bool], Tensor | None]
 
 
@@ -80,7 +80,11 @@ class Relu:
     def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
         """The gradient passes where the output is above 0."""
         y = torch.relu(x)
-        return y, lambda g, needed: torch.ops.aten.threshold_backward(g, y, 0) if needed else None
+
+        def back(g: Tensor, needed: bool) -> Tensor | None:
+            return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g) if needed else None
+
+        return y, back
 
 
 class Flat:

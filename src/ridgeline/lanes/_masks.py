@@ -30,13 +30,16 @@ class Sources:
 
     Attributes:
         step: the update, set by the loop.
-        start: the first lane of the slice that a forward pass is about.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
-        self.seeds = sorted(set(seeds))
-        self.which = torch.tensor([self.seeds.index(seed) for seed in seeds], device=device)
+        self.all, self.device = list(seeds), device
         self.step = 0
+        self.begin(0, len(seeds))
+
+    def begin(self, first: int, last: int) -> None:
+        """A forward pass of these lanes."""
+        self.first, self.last = first, last
         self._calls: dict[str, tuple[int, int]] = {}
 
     def draws(self, site: str, n: int) -> Tensor:
@@ -44,15 +47,17 @@ class Sources:
         step, calls = self._calls.get(site, (-1, 0))
         calls = calls + 1 if step == self.step else 0
         self._calls[site] = (self.step, calls)
-        keys = torch.tensor(
-            [_key(seed, site, self.step, calls) for seed in self.seeds], device=self.which.device
-        )
-        found = words_of(keys, -(-n // 4)).view(torch.int16)[:, :n]
-        return found if len(self.seeds) == len(self.which) and _in_order(self.which) else found[self.which]
+        seeds, which = _whose(tuple(self.all[self.first : self.last]))
+        keys = [_key(seed, site, self.step, calls) for seed in seeds]
+        found = words_of(torch.tensor(keys, device=self.device), -(-n // 4)).view(torch.int16)[:, :n]
+        return found if which == tuple(range(len(seeds))) else found[torch.tensor(which, device=self.device)]
 
 
-def _in_order(which: Tensor) -> bool:
-    return bool((which[1:] > which[:-1]).all())
+@lru_cache(maxsize=1024)
+def _whose(seeds: tuple[int, ...]) -> tuple[list[int], tuple[int, ...]]:
+    """The seeds, each once, and the place of each lane's among them."""
+    each = sorted(set(seeds))
+    return each, tuple(each.index(seed) for seed in seeds)
 
 
 class LaneDropout:
@@ -67,7 +72,7 @@ class LaneDropout:
         self.site, self.sources = site, sources
         keeps = [round((1.0 - p) * 65536) for p in rates]
         self.off = all(keep == 65536 for keep in keeps)
-        device = sources.which.device
+        device = sources.device
         # A draw d counts as kept when d ≤ keep − 32769; where nothing is kept, the scale is 0 instead.
         limits = [max(keep - 32769, -32768) for keep in keeps]
         self.limit = torch.tensor(limits, dtype=torch.int16, device=device)[:, None]
@@ -77,8 +82,9 @@ class LaneDropout:
 
     def factors(self, x: Tensor) -> Tensor:
         """What to multiply x [L, B, …] by, like x."""
-        kept = self.sources.draws(self.site, x[0].numel()) <= self.limit
-        return kept.to(x.dtype).mul_(self.scale.to(x.dtype)).view(x.shape)
+        own = slice(self.sources.first, self.sources.last)
+        kept = self.sources.draws(self.site, x[0].numel()) <= self.limit[own]
+        return kept.to(x.dtype).mul_(self.scale[own].to(x.dtype)).view(x.shape)
 
 
 def dropouts(model: nn.Module) -> list[Dropout]:

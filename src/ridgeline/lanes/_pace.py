@@ -34,7 +34,7 @@ class Pace:
         start: to be built.
         step: an update.
         point: an evaluation of the curve's sets.
-        whole: an evaluation of the whole sets.
+        whole: an evaluation of the sets that the curve does not take whole.
     """
 
     start: float
@@ -72,7 +72,8 @@ def pace_of(probed: Probed, device: torch.device, within: float = math.inf) -> P
         some = {name: _head(each, most) for name, each in curve.items()}
         moving = sum(len(each) for each in trial.moving_sets().values())
         seconds = _timed(lambda: trial.record(some, None), device)
-    every = [sum(len(e) for e in each.values()) for each in (some, curve, sets)]
+    others = {name: each for name, each in sets.items() if curve.get(name) is not each}
+    every = [sum(len(e) for e in each.values()) for each in (some, curve, others)]
     return _by_examples(probed.seconds, step, seconds, every, moving)
 
 
@@ -91,7 +92,8 @@ def pace_of_pack(
         pack.views = {name: View(view.examples.cut(0, most)) for name, view in curve.items()}
         moving = sum(len(view) for view in pack.moving_views().values())
         seconds = _timed(lambda: pack.record(None), device)
-        whole = sum(each.size for each in pack.state.sets.values())
+        sizes = {name: each.size for name, each in pack.state.sets.items()}
+        whole = sum(size for name, size in sizes.items() if name not in curve or len(curve[name]) < size)
     every = [*(sum(len(v) for v in views.values()) for views in (pack.views, curve)), whole]
     return _by_examples(start, step, seconds, every, moving)
 
@@ -129,7 +131,7 @@ def _by_examples(start: float, step: float, seconds: float, counts: Sequence[int
 
     Args:
         seconds: that an evaluation of some examples took.
-        counts: of those, of the curve's sets, of the whole sets.
+        counts: of those, of the curve's sets, of the others at the end.
         moving: examples of the sets that change, which were evaluated too.
     """
     some, curve, whole = counts

@@ -10,8 +10,9 @@ from torch import Tensor
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._feed import Orders
 from ridgeline.lanes._history import record_all
+from ridgeline.lanes._judged import Judged
 from ridgeline.lanes._lane import Lane
-from ridgeline.lanes._lane_evaluate import View, evaluate_lanes, weight_facts
+from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes, weight_facts
 from ridgeline.lanes._lane_loss import corrects, smoothing_of
 from ridgeline.lanes._lane_outcome import outcomes_of
 from ridgeline.lanes._optimizer import learning_rate_factor
@@ -40,7 +41,7 @@ class Pack:
         if self.size == 1:  # one lane alone rounds otherwise: it gets company
             self.lanes[1].place = None
         self.training = programs[0].training
-        self.running = LaneRunning()
+        self.running, self.judged = LaneRunning(), Judged()
         self._settle()
 
     def _settle(self) -> None:
@@ -121,8 +122,11 @@ class Pack:
             columns["batch_accuracy"] = corrects(batch[1], batch[2]).double().mean(1).tolist()
         columns |= self.running.take(count)
         finite = [True] * count
+        whole: dict[str, LaneEvaluations] = {}
         for name, view in views.items():
             found = evaluate_lanes(state.layer, state.tensors(), view, loss, count, state.numbers)
+            if name in ("train", "val") and len(view) == state.sets[name].size:
+                whole[name] = found
             losses, shares = found.means()
             columns[f"{name}_loss"], columns[f"{name}_accuracy"] = list(losses), shares
             finite = [ok and math.isfinite(each) for ok, each in zip(finite, losses, strict=True)]
@@ -135,6 +139,7 @@ class Pack:
         record_all([lane.history for lane in self.lanes], columns)
         better = [i for i, lane in enumerate(self.lanes) if lane.judge(columns, i, finite[i], self.step)]
         state.keep_best(better)
+        self.judged.record(whole, better)
 
     def moving_views(self) -> dict[str, View]:
         """The sets whose examples change: slices of the running epoch, and the batch, of the last update."""
@@ -152,7 +157,9 @@ class Pack:
         """Evaluate these lanes whole, hand over their outcomes, and go on with the others."""
         if not gone:
             return
-        yield from outcomes_of(self.state, self.lanes, gone, self.step, self.training.loss, self.seconds)
+        yield from outcomes_of(
+            self.state, self.lanes, gone, self.step, self.training.loss, self.seconds, self.judged
+        )
         left = [i for i in range(len(self.lanes)) if i not in set(gone) and self.lanes[i].place is not None]
         if not left:
             self.lanes = []
@@ -162,5 +169,6 @@ class Pack:
         if len(left) == 1:
             self.lanes.append(Lane(None, self.lanes[0].program))
         self.running.chosen(index)
+        self.judged.choose(index)
         self.state.choose(index)
         self._settle()

@@ -17,7 +17,7 @@ class Sink:
     Attributes:
         grads: views of the gradient buffer by name, [L, *shape].
         exact: whether products are float32's own; where they are rounded, so is that of a single example.
-        written: those that this backward pass has reached.
+        written: those that this backward pass has reached; whoever reads the gradients clears it.
     """
 
     grads: Mapping[str, Tensor]
@@ -30,10 +30,8 @@ class Sink:
         if a.dtype is not goal.dtype:  # under autocast
             self.take(name, torch.bmm(a, b))
             return
-        large = by_lane(a, b)
-        if large is not None:
-            for own, found in zip(goal.unbind(), large, strict=True):
-                own.add_(found) if name in self.written else own.copy_(found)
+        if by_lane(goal, a, b, onto=name in self.written):
+            pass
         elif name in self.written:
             goal.baddbmm_(a, b)
         elif self.exact and a.shape[2] == 1:  # an outer product, which batched products are slow at

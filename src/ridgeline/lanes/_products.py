@@ -16,6 +16,8 @@ Products: TypeAlias = Literal["torch", "onednn"]
 
 # Multiply-adds from which a product is given to oneDNN: below, its set-up of 10 µs costs more than it saves.
 _LARGE = 1 << 21
+# Elements of a product that are taken at once: 2 MB of float32.
+_PIECE = 1 << 19
 # oneDNN must be this much faster to be chosen: measuring is noisy, and on Intel's processors they are alike.
 _CLEARLY = 1.25
 # What large products are taken by now.
@@ -28,15 +30,26 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found
 
 
-def by_lane(a: Tensor, b: Tensor, added: Tensor | None = None) -> list[Tensor] | None:
-    """a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN; None where torch is to take them at once.
+def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> bool:
+    """goal ← a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN; False where torch is to take them.
 
-    oneDNN has no batched product that is as fast; what is large repays a call of its own.
+    oneDNN has no batched product that is as fast; what is large repays a call of its own. It cannot be told where
+    to write either, and memory that is not in the cache takes longer to be filled by it than the product itself:
+    a gradient is therefore taken in pieces, which follow each other through the same small memory.
+
+    Args:
+        onto: goal ← goal + a b.
     """
     if _ACTIVE != "onednn" or not is_large(a[0], b[0]):
-        return None
+        return False
     biases = [None] * len(a) if added is None else added.unbind()
-    return [linear(x, w.t(), bias) for x, w, bias in zip(a, b, biases, strict=True)]
+    outer = a.shape[1] > a.shape[2]  # more rows than its sums have terms: it reads little, and writes much
+    rows = max(1, _PIECE // b.shape[2]) if outer else a.shape[1]
+    for own, x, w, bias in zip(goal, a, b.mT, biases, strict=True):
+        for here, some in zip(own.split(rows), x.split(rows), strict=True):
+            found = linear(some, w, bias)
+            here.add_(found) if onto else here.copy_(found)
+    return True
 
 
 @contextmanager

@@ -65,6 +65,9 @@ class Trial:
         self.diverged = False
         self.best_loss, self.best_step = math.inf, 0
         self.best_state: dict[str, Tensor] = {}
+        # of whole sets, made for the curve at the last record and at the best step
+        self.last_found: dict[str, Evaluation] = {}
+        self.best_found: dict[str, Evaluation] = {}
 
     def _regularize(self) -> Regularizer | None:
         if not self.program.rules:
@@ -137,10 +140,12 @@ class Trial:
             "lr": float(self.optimizer.param_groups[0]["lr"]),
         }
         self.history.record(row)
+        self.last_found = {n: e for n, e in found.items() if n in self.sets and sets[n] is self.sets[n]}
         self.diverged = not all(math.isfinite(evaluation.loss) for evaluation in found.values())
         if not self.diverged and found["val"].loss < self.best_loss:
             self.best_loss, self.best_step = found["val"].loss, self.step
             self.best_state = {k: v.detach().clone() for k, v in _tensors(self.model)}
+            self.best_found = self.last_found
         return row
 
     def moving_sets(self) -> dict[str, Examples]:
@@ -164,6 +169,12 @@ class Trial:
         ours = 0.0 if self.regularizer is None else float(self.regularizer.penalty())
         return ours + (0.0 if own is None else float(own))
 
+    def _whole(self, found: dict[str, Evaluation]) -> dict[str, Evaluation]:
+        """The evaluation of every set: those that were made for the curve, and the others anew."""
+        others = {name: each for name, each in self.sets.items() if name not in found}
+        made, _ = measure(self.callable, others, self.program.training.loss, self.device)
+        return {name: (found | made)[name] for name in self.sets}
+
     @torch.no_grad()
     def _take_best(self) -> None:
         for name, t in _tensors(self.model):
@@ -175,12 +186,10 @@ class Trial:
         last: dict[str, Evaluation] = {}
         best: dict[str, Evaluation] = {}
         if not self.diverged:
-            loss = self.program.training.loss
-            last, _ = measure(self.callable, self.sets, loss, self.device)
-            best = last
+            last = best = self._whole(self.last_found)
             if self.best_step != self.step:
                 self._take_best()
-                best, _ = measure(self.callable, self.sets, loss, self.device)
+                best = self._whole(self.best_found)
         return Outcome(
             status="diverged" if self.diverged else "done",
             steps=self.step,

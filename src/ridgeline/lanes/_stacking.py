@@ -9,16 +9,16 @@ from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._alike import NotStackableError, check_alike
 from ridgeline.lanes._feed import LaneSet, lane_set
 from ridgeline.lanes._lane_gradients import clip as clip_lanes
-from ridgeline.lanes._lane_gradients import gather
 from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
 from ridgeline.lanes._links import is_link
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
-from ridgeline.lanes._pass import Layer, Pass, Sink
+from ridgeline.lanes._pass import Layer
 from ridgeline.lanes._precision import lowered_layer
 from ridgeline.lanes._program import Program
 from ridgeline.lanes._settings import LossName
 from ridgeline.lanes._shared import Path, layer_of, shared, sort_key
 from ridgeline.lanes._stack import Layout, layout_of
+from ridgeline.lanes._turns import Turn, at_once, slices
 from ridgeline.lanes._updates import Rule, Updates, rule_for
 from ridgeline.lanes._work import work_of
 from ridgeline.noise import Clock
@@ -30,10 +30,11 @@ class Stacking:
 
     Attributes:
         order: the number of each lane's program; lanes of equal settings stand side by side.
-        weights, grads: flat buffers; `views` and `leaves` are the same weights by name.
+        weights, grads: flat buffers; `views` and `slopes` are the same by name.
         kept: names of frozen parameters and of buffers, [L, *shape].
         best: flat weights and kept tensors of each lane's best step.
-        numbers: that a forward pass computes for one example of one lane.
+        numbers: that a forward pass reads and computes for one example of one lane.
+        turns: the lanes that take a training pass together.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Stacking:
             rates.append([layer.p for layer in dropouts(model)])
             assigned.append(assign(model, program.rules) if program.rules else [])
         x, _ = programs[0].data.train.batch(torch.arange(1))
-        self.numbers = work_of(model, x.to(device)).numbers  # the last lane's, which is not needed any more
+        self.numbers = (
+            x.numel() + work_of(model, x.to(device)).numbers
+        )  # the last lane's, which is not needed any more
         self.rates = rates
         self.updates = Updates(self.layout, [p.training for p in self.programs], rule)
         self.metric = programs[0].metric
@@ -80,8 +83,12 @@ class Stacking:
         lanes = len(self.programs)
         self.views = self.layout.views(self.weights, lanes)
         self.slopes = self.layout.views(self.grads, lanes)
-        self.leaves = {name: view.detach().requires_grad_() for name, view in self.views.items()}
-        self.sink = Sink(self.slopes, exact=self.programs[0].training.precision == "float32")
+        exact = self.programs[0].training.precision == "float32"
+        most = at_once(self.programs[0].training.batch_size, self.numbers, self.device.type == "cpu")
+        self.turns = [
+            Turn(first, last, self.views, self.slopes, self.kept, exact)
+            for first, last in slices(lanes, most)
+        ]
         self.sources = Sources([p.seed for p in self.programs], self.device)
         own = dropouts(self.template)
         made = {
@@ -108,25 +115,38 @@ class Stacking:
             smoothing: label smoothing of each lane, where there is any.
         """
         self.sources.step = step
-        self.sink.written.clear()
-        here, layer = Pass({**self.leaves, **self.kept}, True, self.sink), self.layer
+        if len(self.turns) == 1:
+            return self._turn(self.turns[0], x, y, loss, smoothing)
+        found = []
+        for turn in self.turns:
+            own = slice(turn.first, turn.last)
+            found.append(
+                self._turn(turn, x[own], y[own], loss, None if smoothing is None else smoothing[own])
+            )
+        losses, outputs = zip(*found, strict=True)
+        return torch.cat(losses), torch.cat(outputs)
+
+    def _turn(
+        self, turn: Turn, x: Tensor, y: Tensor, loss: LossName, smoothing: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        self.sources.begin(turn.first, turn.last)
         autocast = torch.is_autocast_enabled(self.device.type)  # a person's own, around the run
-        if is_link(layer) and not autocast:
+        if is_link(self.layer) and not autocast:
             with torch.no_grad():
-                output, pull = layer.linked(here, x)
+                output, pull = self.layer.linked(turn.here, x)
                 losses, slope = batch_slopes(loss, output, y, smoothing)
                 pull(slope, False)
-            return losses, output
-        output = layer(here, x)
-        losses = batch_losses(loss, output, y, smoothing)
-        losses.backward(torch.ones_like(losses))
+        else:
+            output = self.layer(turn.here, x)
+            losses = batch_losses(loss, output, y, smoothing)
+            losses.backward(torch.ones_like(losses))
+        turn.gather()
         return losses.detach(), output.detach()
 
     @torch.no_grad()
     def act(self, rates: Sequence[float], first: Sequence[float], clip: Sequence[float] | None) -> None:
         """The update that follows a backward pass: penalties, clipping, optimizer, proximal operators."""
         terms, views, slopes = self.terms, self.views, self.slopes
-        gather(self.leaves, self.sink)
         lane_terms.add_gradients(terms, "loss", views, slopes)
         if clip is not None:
             clip_lanes(slopes, clip)

@@ -68,6 +68,12 @@ class Group:
         own = sum(t.numel() * t.element_size() for each in sets for t in (each.x, each.y))
         return own * min(self.seeds / self.trials, 1.0)
 
+    @property
+    def fitting(self) -> int:
+        """How many lanes a pack of them may hold; fewer than two where memory speaks against packs."""
+        numbers, batch_size = math.prod(self.program.data.input_shape), self.program.training.batch_size
+        return lanes_that_fit(self.work, batch_size, numbers, self.examples_bytes, room_on(self.device))
+
     @cached_property
     def path(self) -> Path:
         """How their model runs; found out by running it, where it is no model of known layers."""
@@ -77,7 +83,7 @@ class Group:
 
     def plan(self, asked: EngineName) -> ProgramPlan:
         """In packs where that is possible, whether it pays or not."""
-        arms, training = tuple(self.trainings), self.program.training
+        arms = tuple(self.trainings)
         if asked == "solo":
             why = "solo is asked for"
         elif self.path.kind != "solo" and self.trials == 1:
@@ -87,9 +93,7 @@ class Group:
         if asked == "solo" or self.path.kind == "solo" or self.trials == 1:
             return ProgramPlan(arms, "solo", "", 1, why, self.trials)
         rule = rule_for([t for arm, t in self.trainings.items() for _ in range(self.counts[arm])])
-        numbers, room = math.prod(self.program.data.input_shape), room_on(self.device)
-        lanes = lanes_that_fit(self.work, training.batch_size, numbers, self.examples_bytes, room)
-        return ProgramPlan(arms, "lanes", rule, lanes, why, self.trials)
+        return ProgramPlan(arms, "lanes", rule, max(2, self.fitting), why, self.trials)
 
 
 class Groups:

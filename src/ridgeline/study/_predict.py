@@ -5,10 +5,6 @@ from ridgeline.lanes import Work
 # Rough rates of one CPU core: multiply-adds a second, an update's overhead, that of an operation in it.
 _RATE = 1.5e10
 _STEP_S, _OPERATION_S = 2e-4, 5e-5
-# A product of fewer multiply-adds is too small to fill a core by itself.
-_LARGE = 1 << 21
-# A share of an update that is not worth being spared: small operations beside the calls gain as much again.
-_LITTLE = 0.05
 # Memory that the packs of one process may take; a larger pack of such models would gain nothing more.
 PACK_BYTES = 1 << 30
 _MOST_LANES = 512
@@ -20,25 +16,17 @@ _SHARE, _LEAST_S = 0.05, 2.0
 _UPDATES = 3
 
 
-def overhead(work: Work) -> float:
-    """Seconds of an update that are no arithmetic: a pack pays them once, whatever it holds.
-
-    Example:
-        >>> overhead(Work(parameters=5_000, multiply_adds=5_000, largest=4_000, numbers=150, operations=4))
-        0.0004
-    """
-    return _STEP_S + _OPERATION_S * work.operations
-
-
 def predict_seconds(work: Work, batch_size: int, steps: int) -> float:
     """A rough time for one trial on one CPU core: forward and backward take each product three times."""
-    return steps * (overhead(work) + 3.0 * work.multiply_adds * batch_size / _RATE)
+    return steps * (_STEP_S + _OPERATION_S * work.operations + 3.0 * work.multiply_adds * batch_size / _RATE)
 
 
 def lanes_that_fit(
     work: Work, batch_size: int, numbers: int, examples: float = 0.0, room: int = PACK_BYTES
 ) -> int:
-    """How many lanes a pack may hold: six tensors of the weights' size a lane, its batch on its way, its examples.
+    """How many lanes fit a pack: six tensors of the weights' size a lane, its batch on its way, its examples.
+
+    Fewer than two are no pack.
 
     Args:
         numbers: of one example's input.
@@ -51,18 +39,7 @@ def lanes_that_fit(
         (512, 13, 105)
     """
     a_lane = 4 * (6 * work.parameters + 3 * batch_size * (numbers + work.numbers)) + examples
-    return max(2, min(_MOST_LANES, int(room / a_lane)))
-
-
-def bound_by_products(work: Work, batch_size: int, step_s: float) -> bool:
-    """Whether an update is so much arithmetic in large products that sparing its overhead gains nothing.
-
-    A pack takes the same products, each large enough to fill a core.
-
-    Args:
-        step_s: of an update alone, measured.
-    """
-    return batch_size * work.largest >= _LARGE and overhead(work) < _LITTLE * step_s
+    return min(_MOST_LANES, int(room / a_lane))
 
 
 def worth_measuring(work_s: float, updates: int) -> bool:

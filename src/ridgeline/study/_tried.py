@@ -7,7 +7,7 @@ from ridgeline.lanes import Pace, pace_of, pace_of_pack
 from ridgeline.study._choose import CLEARLY
 from ridgeline.study._lanes import Group
 from ridgeline.study._plan import EngineName, Way
-from ridgeline.study._predict import affordable, bound_by_products, line, pack_promises
+from ridgeline.study._predict import affordable, line, pack_promises
 
 # Lanes of the packs that are measured: what more of them cost is reckoned from there.
 _FEW, _MORE = 2, 16
@@ -69,8 +69,8 @@ class Tried:
             return f"on {group.device.type} packs are tried where --engine lanes asks for them"
         if pace is None:
             return "what measuring may take was spent on larger programs"
-        if bound_by_products(group.work, group.program.training.batch_size, pace.step):
-            return "an update is bound by large products, which a pack has to take as well"
+        if self.asked == "auto" and group.fitting < _FEW:
+            return "two lanes take more memory than a pack should"
         if not affordable(_FEW, pace.start, pace.step, within):
             return "a pack takes longer to build than measuring may"
         return ""
