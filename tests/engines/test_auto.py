@@ -170,8 +170,8 @@ def test_threads_are_measured_only_where_they_promise_something(monkeypatch: pyt
     ("gain", "a_lane", "processes", "threads", "threaded"),
     [
         (1.8, 0.2, 1, 2, [2, 16]),
-        (1.1, 0.2, 1, 1, [2, 16]),
-        (1.8, 10.0, 2, 1, []),
+        (1.03, 0.2, 1, 1, [2, 16]),
+        (1.8, 100.0, 2, 1, []),
     ],
     ids=["threads", "no gain", "a process repays its start"],
 )

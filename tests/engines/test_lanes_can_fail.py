@@ -38,8 +38,8 @@ def put(target: object, name: str, value: object) -> Callable[[pytest.MonkeyPatc
 
 
 RATES, CHOSEN, FACTORS, CUT = Pack.rates, Updates.chosen, LaneDropout.factors, Orders.cut
-STEP, KEEP, DECAY, LOSSES, PRODUCT = (
-    Updates.step,
+BEGIN, KEEP, DECAY, LOSSES, PRODUCT = (
+    Updates.begin,
     Stacking.keep_best,
     lane_terms.decay,
     lane_loss.batch_slopes,
@@ -66,9 +66,9 @@ def one_order_for_all(self: Orders, epoch: int, start: int | None, stop: int | N
     return found if found.ndim == 1 else found[0]
 
 
-def one_update_too_late(self: Updates, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
+def one_update_too_late(self: Updates, rates: Sequence[float]) -> None:
     self.count += 1
-    STEP(self, weights, grads, rates)
+    BEGIN(self, rates)
     self.count -= 1
 
 
@@ -129,7 +129,7 @@ PLANTS: dict[str, Plant] = {
         lambda: steps.test_a_step_is_that_of_solo("linear", "sgd"),
     ),
     "bias correction one step off": Plant(
-        put(Updates, "step", one_update_too_late), lambda: steps.test_a_step_is_that_of_solo("mlp", "adam")
+        put(Updates, "begin", one_update_too_late), lambda: steps.test_a_step_is_that_of_solo("mlp", "adam")
     ),
     "gradients of autograd dropped": Plant(
         put(turns, "gather", nothing_gathered),

@@ -48,7 +48,7 @@ def test_the_fastest_is_chosen_and_each_candidate_named() -> None:
     assert "about 5 s, against 6 s for lanes, one process a core" in plan.reason
 
 
-@pytest.mark.parametrize("packed", [1.9, 2.0, 4.0])
+@pytest.mark.parametrize("packed", [1.95, 2.0, 4.0])
 def test_a_tie_is_solo(packed: float) -> None:
     plan, seconds = chosen(program(solo(2.0), packs(0.0, packed)), cores=1)
     assert (plan.engine, plan.programs[0].engine, plan.programs[0].rule) == ("solo", "solo", "")
@@ -58,7 +58,7 @@ def test_a_tie_is_solo(packed: float) -> None:
     assert "no lanes: a pack is no faster" in plan.reason
 
 
-@pytest.mark.parametrize("wiggle", [0.95, 1.0, 1.05])
+@pytest.mark.parametrize("wiggle", [0.98, 1.0, 1.05])
 def test_small_differences_do_not_flip_the_engine(wiggle: float) -> None:
     """Packs in this process take as long as solo in two processes, give or take."""
     alone = 20.0

@@ -46,15 +46,16 @@ def _slopes(
 ) -> Tensor | None:
     """The gradients of weight and bias to the sink, where they are named; returns the input's where it is needed."""
     weight, bias = names
-    g = aligned(g)
-    if weight is not None:
-        sink.product(weight, g.mT, x)
+    g, slope = aligned(g), None
+    if needed:
+        slope = lined_up(g, len(g), g.shape[1], w.shape[2])
+        if not by_lane(slope, g, w):
+            torch.bmm(g, w, out=slope)
     if bias is not None:
         sink.total(bias, g)
-    if not needed:
-        return None
-    made = lined_up(g, len(g), g.shape[1], w.shape[2])
-    return made if by_lane(made, g, w) else torch.bmm(g, w, out=made)
+    if weight is not None:
+        sink.product(weight, g.mT, x)  # which may update the weights: it comes last
+    return slope
 
 
 _apply: Callable[..., Tensor] = _Linear.apply

@@ -3,7 +3,7 @@
 Each gives the numbers of its counterpart under autograd, bit for bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeGuard
 
 import torch
@@ -35,6 +35,15 @@ class Link(Protocol):
 def is_link(layer: Layer) -> TypeGuard[Link]:
     """Whether a layer gives its pull."""
     return getattr(layer, "linked", None) is not None
+
+
+def parameters_of(layer: Layer) -> Iterator[str]:
+    """The names of the parameters that links read, each as often as it is read; none for another layer."""
+    if isinstance(layer, Chain):
+        for each in layer.links:
+            yield from parameters_of(each)
+    elif is_link(layer):
+        yield from (name for name in getattr(layer, "names", ()) if name is not None)
 
 
 class Chain:

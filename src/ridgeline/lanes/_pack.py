@@ -100,8 +100,9 @@ class Pack:
         """One update of every lane; returns each batch's data loss (L,), outputs and targets."""
         state, training = self.state, self.training
         x, y = state.sets["train"].read(self.orders.rows(self.step), 0, len(self.lanes))
-        losses, output = state.losses(x, y, self.step, training.loss, self.smoothing)
         rates = self.rates(self.step)
+        state.updates.begin(rates)
+        losses, output = state.losses(x, y, self.step, training.loss, self.smoothing, early=self.clip is None)
         state.act(rates, self.first_lr, self.clip)
         self.step += 1
         hits = corrects(output, y).sum(1) if training.loss == "cross_entropy" else None

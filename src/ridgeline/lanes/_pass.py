@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._products import by_lane
+from ridgeline.lanes._products import by_lane, pieces
+
+
+class Early(Protocol):
+    """What updates weights as soon as their gradient is there."""
+
+    def takes(self, name: str) -> bool:
+        """Whether it updates this parameter."""
+
+    def update(self, name: str, lane: int, rows: slice, g: Tensor) -> None:
+        """Update these rows of a lane's parameter by their gradient, which is overwritten."""
 
 
 @dataclass
@@ -17,21 +27,33 @@ class Sink:
     Attributes:
         grads: views of the gradient buffer by name, [L, *shape].
         exact: whether products are float32's own; where they are rounded, so is that of a single example.
+        first: the lane in the pack that is the first here.
+        early: what updates weights in place of keeping their gradient; set for one update.
         written: those that this backward pass has reached; whoever reads the gradients clears it.
     """
 
     grads: Mapping[str, Tensor]
     exact: bool = True
+    first: int = 0
+    early: Early | None = None
     written: set[str] = field(default_factory=set)
 
     def product(self, name: str, a: Tensor, b: Tensor) -> None:
-        """grads[name] ← a @ b, or + where it was written before; [L, m, k] @ [L, k, n]."""
+        """grads[name] ← a @ b, or + where it was written before; [L, m, k] @ [L, k, n].
+
+        The weights may be updated by it, if they are large: nothing may read them afterwards.
+        """
         goal = self.grads[name]
         if a.dtype is not goal.dtype:  # under autocast
             self.take(name, torch.bmm(a, b))
             return
-        if by_lane(goal, a, b, onto=name in self.written):
-            pass
+        early = self.early if self.early is not None and self.early.takes(name) else None
+        large = pieces(a, b)
+        if large is not None and early is not None:
+            for lane, rows, found in large:
+                early.update(name, self.first + lane, rows, found)
+        elif large is not None:
+            by_lane(goal, a, b, onto=name in self.written)
         elif name in self.written:
             goal.baddbmm_(a, b)
         elif self.exact and a.shape[2] == 1:  # an outer product, which batched products are slow at

@@ -16,8 +16,8 @@ Products: TypeAlias = Literal["torch", "onednn"]
 
 # Multiply-adds from which a product is given to oneDNN: below, its set-up of 10 µs costs more than it saves.
 _LARGE = 1 << 21
-# Elements of a product that are taken at once: 2 MB of float32.
-_PIECE = 1 << 19
+# Elements of a product that are taken at once, 4 MB of float32, and rows of it: whole vectors.
+_PIECE, _TOGETHER = 1 << 20, 16
 # oneDNN must be this much faster to be chosen: measuring is noisy, and on Intel's processors they are alike.
 _CLEARLY = 1.25
 # What large products are taken by now.
@@ -30,25 +30,38 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found
 
 
-def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> bool:
-    """goal ← a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN; False where torch is to take them.
+def pieces(a: Tensor, b: Tensor, added: Tensor | None = None) -> Iterator[tuple[int, slice, Tensor]] | None:
+    """a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN: lane, rows, and these rows of the product.
 
-    oneDNN has no batched product that is as fast; what is large repays a call of its own. It cannot be told where
-    to write either, and memory that is not in the cache takes longer to be filled by it than the product itself:
-    a gradient is therefore taken in pieces, which follow each other through the same small memory.
+    None where torch is to take them at once. oneDNN has no batched product that is as fast; what is large repays
+    a call of its own. It cannot be told where to write, and to fill memory that is not in the cache takes it
+    longer than the product itself: a gradient is therefore taken in pieces, which follow each other through the
+    same small memory.
+    """
+    return _pieces(a, b, added) if _ACTIVE == "onednn" and is_large(a[0], b[0]) else None
+
+
+def _pieces(a: Tensor, b: Tensor, added: Tensor | None) -> Iterator[tuple[int, slice, Tensor]]:
+    outer = a.shape[1] > a.shape[2]  # more rows than its sums have terms: it reads little, and writes much
+    rows = max(1, _PIECE // (b.shape[2] * _TOGETHER)) * _TOGETHER if outer else a.shape[1]
+    biases = [None] * len(a) if added is None else added.unbind()
+    for lane, (x, w, bias) in enumerate(zip(a, b.mT, biases, strict=True)):
+        for first in range(0, len(x), rows):
+            yield lane, slice(first, first + rows), linear(x[first : first + rows], w, bias)
+
+
+def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> bool:
+    """goal ← a b (+ added) of each lane; False where torch is to take them at once.
 
     Args:
         onto: goal ← goal + a b.
     """
-    if _ACTIVE != "onednn" or not is_large(a[0], b[0]):
+    found = pieces(a, b, added)
+    if found is None:
         return False
-    biases = [None] * len(a) if added is None else added.unbind()
-    outer = a.shape[1] > a.shape[2]  # more rows than its sums have terms: it reads little, and writes much
-    rows = max(1, _PIECE // b.shape[2]) if outer else a.shape[1]
-    for own, x, w, bias in zip(goal, a, b.mT, biases, strict=True):
-        for here, some in zip(own.split(rows), x.split(rows), strict=True):
-            found = linear(some, w, bias)
-            here.add_(found) if onto else here.copy_(found)
+    for lane, rows, product in found:
+        own = goal[lane, rows]
+        own.add_(product) if onto else own.copy_(product)
     return True
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._alike import NotStackableError, check_alike
+from ridgeline.lanes._early import Early, early_names
 from ridgeline.lanes._feed import LaneSet, lane_set
 from ridgeline.lanes._lane_gradients import clip as clip_lanes
 from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
@@ -75,8 +76,9 @@ class Stacking:
         }
         self.best = self.weights.clone()
         self.best_kept = {name: t.clone() for name, t in self.kept.items()}
+        views = self.layout.views(self.weights, lanes)
+        self.terms = lane_terms.lane_terms(assigned, views)
         self._bind()
-        self.terms = lane_terms.lane_terms(assigned, self.views)
 
     def _bind(self) -> None:
         """What points into the buffers, as they are now."""
@@ -101,19 +103,31 @@ class Stacking:
         if self.path.kind == "vmap" and self.programs[0].training.precision == "bf16":
             raise NotStackableError(f"{self.path.reason}, where autocast does not reach")
         self.layer = lowered_layer(layer, self.programs[0].training.precision, self.device)
+        names = early_names(self.layer, self.layout, self.terms)
+        self.early = Early(names, self.views, self.updates, self.terms)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a forward pass reads, by name, [L, *shape]."""
         return {**self.views, **self.kept}
 
     def losses(
-        self, x: Tensor, y: Tensor, step: int, loss: LossName, smoothing: Tensor | None
+        self,
+        x: Tensor,
+        y: Tensor,
+        step: int,
+        loss: LossName,
+        smoothing: Tensor | None,
+        early: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """A training pass and its gradients, which wait in the sink: the loss of each batch (L,), and outputs.
+        """A training pass and its gradients, which wait for `act`: the loss of each batch (L,), and outputs.
 
         Args:
             smoothing: label smoothing of each lane, where there is any.
+            early: whether large weights may be updated at once; the update has begun then.
         """
+        self.early.done.clear()
+        for turn in self.turns:
+            turn.sink.early = self.early if early else None
         self.sources.step = step
         if len(self.turns) == 1:
             return self._turn(self.turns[0], x, y, loss, smoothing)
@@ -145,16 +159,17 @@ class Stacking:
 
     @torch.no_grad()
     def act(self, rates: Sequence[float], first: Sequence[float], clip: Sequence[float] | None) -> None:
-        """The update that follows a backward pass: penalties, clipping, optimizer, proximal operators."""
-        terms, views, slopes = self.terms, self.views, self.slopes
+        """The rest of an update after its backward pass: penalties, clipping, optimizer, proximal operators."""
+        done = self.early.done
+        terms, views, slopes = [t for t in self.terms if t.name not in done], self.views, self.slopes
         lane_terms.add_gradients(terms, "loss", views, slopes)
         if clip is not None:
             clip_lanes(slopes, clip)
         lane_terms.add_gradients(terms, "coupled", views, slopes)
         lane_terms.decay(terms, views, rates, first)
-        self.updates.step(self.weights, self.grads, rates)
-        if any(term.late for term in terms):
-            lane_terms.prox(terms, views, self.updates.metric(rates, self.metric))
+        self.updates.step(self.weights, self.grads, done)
+        if any(term.late for term in self.terms):
+            lane_terms.prox(self.terms, views, self.updates.metric(rates, self.metric))
 
     def keep_best(self, lanes: Sequence[int]) -> None:
         """Remember the weights of these lanes as their best."""

@@ -30,13 +30,13 @@ class Turn:
     ) -> None:
         self.first, self.last = first, last
         self._leaves = {name: w[first:last].detach().requires_grad_() for name, w in weights.items()}
-        sink = Sink({name: g[first:last] for name, g in slopes.items()}, exact)
-        self.here = Pass({**self._leaves, **{name: t[first:last] for name, t in kept.items()}}, True, sink)
+        self.sink = Sink({name: g[first:last] for name, g in slopes.items()}, exact, first)
+        own = {name: t[first:last] for name, t in kept.items()}
+        self.here = Pass({**self._leaves, **own}, True, self.sink)
 
     def gather(self) -> None:
         """Take into the buffer what autograd kept of gradients that the layers do not write themselves."""
-        assert self.here.sink is not None
-        gather(self._leaves, self.here.sink)
+        gather(self._leaves, self.sink)
 
 
 def at_once(batch_size: int, numbers: int, cpu: bool) -> int:

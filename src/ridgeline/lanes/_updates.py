@@ -4,7 +4,7 @@ Adam's rule for all lanes and its fused kernel differ in the last bit of few ele
 fixed when the pack is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, groupby, pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ridgeline.lanes import _lane_rules as rules
 from ridgeline.lanes._lane_terms import Metric
 from ridgeline.lanes._settings import Training
-from ridgeline.lanes._stack import Layout
+from ridgeline.lanes._stack import Layout, Slot
 
 Rule: TypeAlias = Literal["grouped", "broadcast"]
 
@@ -43,6 +43,7 @@ class Updates:
     Attributes:
         count: updates made.
         state: by the names of torch: "momentum_buffer"; "square_avg"; "exp_avg" and "exp_avg_sq".
+        views: the same by the parameters' names, [L, *shape].
     """
 
     def __init__(self, layout: Layout, trainings: Sequence[Training], rule: Rule) -> None:
@@ -54,12 +55,14 @@ class Updates:
         if self.kind in ("sgd", "rmsprop") and any(t.momentum for t in trainings):
             names.append("momentum_buffer")
         self.state = {name: layout.empty(len(trainings)) for name in names}
+        self._rates: Sequence[float] = []
         self._settle()
 
     def _settle(self) -> None:
         """Columns [L, 1] of what does not change from step to step."""
         ts = self.trainings
-        self._rates: Sequence[float] = []
+        self._rates = []
+        self.views = {name: self.layout.views(flat, len(ts)) for name, flat in self.state.items()}
         self._fixed = {
             "decay": self._column([t.weight_decay for t in ts]),
             "momentum": self._column([t.momentum for t in ts]),
@@ -82,19 +85,44 @@ class Updates:
         self.trainings = [self.trainings[i] for i in index.tolist()]
         self._settle()
 
+    def begin(self, rates: Sequence[float]) -> None:
+        """An update begins: the learning rate of each lane."""
+        self.count += 1
+        self._now = self._settings_of(rates) if self.rule == "broadcast" else {}
+        self._rates = rates
+
     @torch.no_grad()
-    def step(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
+    def step(self, weights: Tensor, grads: Tensor, done: Collection[str] = ()) -> None:
         """One update of every lane, in place; the gradients may be overwritten.
 
         Args:
             weights, grads: flat buffers.
-            rates: the learning rate of each lane.
+            done: parameters that were updated piece by piece.
         """
-        self.count += 1
+        slots = [slot for slot in self.layout.slots if slot.name not in done]
         if self.rule == "grouped":
-            self._grouped(weights, grads, rates)
-        else:
-            self._broadcast(weights, grads, rates)
+            self._grouped(weights, grads, slots)
+            return
+        lanes = len(self.trainings)
+        for slot in slots:
+            w, g = self.layout.rows(weights, slot, lanes), self.layout.rows(grads, slot, lanes)
+            state = {name: self.layout.rows(flat, slot, lanes) for name, flat in self.state.items()}
+            self._broadcast(w, g, state, self._now)
+
+    @torch.no_grad()
+    def piece(self, name: str, lane: int, rows: slice, w: Tensor, g: Tensor) -> None:
+        """One update of these rows of one lane's matrix, [1, m, n]; to be called for all of them, before `step`."""
+        own = {key: views[name][lane : lane + 1, rows] for key, views in self.views.items()}
+        if self.rule == "grouped":
+            lists = [[t] for t in (w, g, own["exp_avg"], own["exp_avg_sq"])]
+            rules.fused_adam(lists, self.trainings[lane], self._rates[lane], self.count)
+            return
+        settings = {
+            key: value[lane : lane + 1] if isinstance(value, Tensor) else value
+            for key, value in self._now.items()
+        }
+        flat = {key: t.flatten(1) for key, t in own.items()}
+        self._broadcast(w.flatten(1), g.flatten(1), flat, settings)
 
     def metric(self, rates: Sequence[float], kind: str) -> Metric:
         """1/H of each lane after its update, or 1/η where the metric is Euclidean."""
@@ -111,50 +139,52 @@ class Updates:
         shifts = [t.eps * root for t, root in zip(self.trainings, roots, strict=True)]
         return Metric(tops, shifts, self.layout.views(self.state["exp_avg_sq"], len(self.trainings)))
 
-    def _grouped(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
+    def _grouped(self, weights: Tensor, grads: Tensor, slots: Sequence[Slot]) -> None:
         buffers = (weights, grads, self.state["exp_avg"], self.state["exp_avg_sq"])
-        lanes = len(self.trainings)
+        lanes, whole = len(self.trainings), len(slots) == len(self.layout.slots)
         for first, end in self._groups:
-            if end - first == lanes:
+            if whole and end - first == lanes:
                 lists = [[flat] for flat in buffers]
             else:
-                lists = [
-                    [self.layout.rows(f, s, lanes)[first:end] for s in self.layout.slots] for f in buffers
-                ]
-            rules.fused_adam(lists, self.trainings[first], rates[first], self.count)
+                lists = [[self.layout.rows(f, s, lanes)[first:end] for s in slots] for f in buffers]
+            rules.fused_adam(lists, self.trainings[first], self._rates[first], self.count)
 
-    def _broadcast(self, weights: Tensor, grads: Tensor, rates: Sequence[float]) -> None:
-        lanes, fixed, settings, shrink = len(self.trainings), self._fixed, self._settings_of(rates), None
-        if self._decays and self.kind == "adamw":
-            pairs = zip(rates, self.trainings, strict=True)
-            shrink = self._column([1.0 - rate * t.weight_decay for rate, t in pairs])
-        for slot in self.layout.slots:
-            w, g = self.layout.rows(weights, slot, lanes), self.layout.rows(grads, slot, lanes)
-            state = {name: self.layout.rows(flat, slot, lanes) for name, flat in self.state.items()}
-            if shrink is not None:
-                w.mul_(shrink)
-            elif self._decays:
-                g.addcmul_(w, fixed["decay"])
-            if self.kind == "sgd":
-                rules.sgd(w, g, state.get("momentum_buffer"), **settings)
-            elif self.kind == "rmsprop":
-                rules.rmsprop(w, g, state["square_avg"], state.get("momentum_buffer"), **settings)
-            else:
-                rules.adam(w, g, state["exp_avg"], state["exp_avg_sq"], **settings)
+    def _broadcast(
+        self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> None:
+        """Of one parameter: rows [L, n], and columns [L, 1] of settings."""
+        given = dict(settings)
+        shrink, decay = given.pop("shrink"), given.pop("decay")
+        if shrink is not None:
+            w.mul_(shrink)
+        elif decay is not None:
+            g.addcmul_(w, decay)
+        if self.kind == "sgd":
+            rules.sgd(w, g, state.get("momentum_buffer"), **given)
+        elif self.kind == "rmsprop":
+            rules.rmsprop(w, g, state["square_avg"], state.get("momentum_buffer"), **given)
+        else:
+            rules.adam(w, g, state["exp_avg"], state["exp_avg_sq"], **given)
 
     def _settings_of(self, rates: Sequence[float]) -> dict[str, Any]:
-        """The arguments of the rule for this update."""
+        """The arguments of the rule for this update, and the optimizer's own decay, where there is any."""
         ts, fixed = self.trainings, self._fixed
         if rates is not self._rates:
-            self._rates, self._rate = rates, self._column([-rate for rate in rates])
+            self._rate = self._column([-rate for rate in rates])
+        shrink = decay = None
+        if self._decays and self.kind == "adamw":
+            pairs = zip(rates, ts, strict=True)
+            shrink = self._column([1.0 - rate * t.weight_decay for rate, t in pairs])
+        elif self._decays:
+            decay = fixed["decay"]
+        own = {"shrink": shrink, "decay": decay}
         if self.kind == "sgd":
-            first = self.count == 1
             common = {"rate": self._rate, "momentum": fixed["momentum"]}
-            return {**common, "first": first, "nesterov": self.nesterov}
-        squares = {name: fixed[name] for name in ("keep_square", "new_square", "eps")}
+            return {**own, **common, "first": self.count == 1, "nesterov": self.nesterov}
+        own |= {name: fixed[name] for name in ("keep_square", "new_square", "eps")}
         if self.kind == "rmsprop":
-            return {**squares, "rate": self._rate, "momentum": fixed["momentum"]}
+            return {**own, "rate": self._rate, "momentum": fixed["momentum"]}
         corrections = {b: [1.0 - beta**self.count for beta in b] for b in {t.betas for t in ts}}
         steps = [-rate / corrections[t.betas][0] for rate, t in zip(rates, ts, strict=True)]
         roots = [corrections[t.betas][1] ** 0.5 for t in ts]
-        return {**squares, "rate": self._column(steps), "root": self._column(roots), "new": fixed["new"]}
+        return {**own, "rate": self._column(steps), "root": self._column(roots), "new": fixed["new"]}

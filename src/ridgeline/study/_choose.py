@@ -9,7 +9,7 @@ from ridgeline.study._plan import Candidate, EngineName, Plan, ProgramPlan, Way
 from ridgeline.study._plan_words import reason_for, total, why
 
 # What is more work to set up must be this much faster: measuring is noisy, and a plan should not flip.
-CLEARLY = 1.15
+CLEARLY = 1.05
 # A process's start: import and first batch.
 START_S = 3.0
 
