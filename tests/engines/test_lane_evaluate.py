@@ -1,12 +1,16 @@
 """Evaluations of a pack: in pieces that fit the memory, whatever the model computes on its way."""
 
+import math
+
+import pytest
 import torch
 from torch import Tensor
 
 from ridgeline.lanes._feed import LaneSet
-from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes
+from ridgeline.lanes._lane_evaluate import LaneEvaluations, View, evaluate_lanes, weight_facts
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._pass import Pass
+from ridgeline.lanes._stack import layout_of
 from tests.engines.lanes import IMAGES, SGD, family
 from tests.engines.worlds import CPU, named
 
@@ -38,3 +42,21 @@ def test_a_pack_knows_what_its_model_computes() -> None:
     programs = family(IMAGES, named("cnn", channels=[3], hidden=5), [[], []], [0, 1], **SGD)
     channels, pooled, hidden, classes = 3 * 16, 3 * 4, 5, 3
     assert Pack(programs, CPU).state.numbers >= channels + pooled + hidden + classes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5, 7), (40, 64), (64, 64)])
+def test_facts_of_weights_are_those_of_float64(dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    layout = layout_of({"w": torch.zeros(shape, dtype=dtype), "b": torch.zeros(9, dtype=dtype)})
+    flat = layout.empty(3)
+    w = layout.views(flat, 3)["w"]
+    w.copy_(torch.randn(w.shape, generator=torch.Generator().manual_seed(0)))
+    w[1].mul_(1e30)  # its squares are no numbers of float32
+    w[2, :3] = 0.0
+    layout.views(flat, 3)["b"].fill_(5.0)  # no weight
+    facts = weight_facts(layout, flat, 3)
+    exact = w.double().flatten(1).square().sum(1).sqrt()
+    assert facts["weight_norm"] == pytest.approx(exact.tolist(), rel=1e-6)
+    assert facts["zero_share"] == [0.0, 0.0, 3 / shape[0]]
+    w[0, 0, 0] = torch.nan
+    assert math.isnan(weight_facts(layout, flat, 3)["weight_norm"][0])

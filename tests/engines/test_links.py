@@ -1,5 +1,6 @@
 """Gradients taken by hand: those of autograd, bit for bit, whatever stands in the chain."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,35 @@ def deep() -> nn.Module:
     return nn.Sequential(nn.Dropout(0.1), nn.Flatten(), first, nn.ReLU(), body, frozen, nn.Linear(9, 3))
 
 
+def images() -> nn.Module:
+    """Convolutions and pools of every setting whose gradient is taken by hand; one of them frozen."""
+    frozen = nn.Conv2d(4, 4, 1, bias=False)
+    frozen.requires_grad_(False)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.ReLU(),
+        frozen,
+        nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True),
+        nn.Conv2d(4, 6, (2, 3), stride=(1, 2), padding=(1, 2), groups=2, bias=False),
+        nn.Conv2d(6, 4, 2, dilation=2),
+        nn.MaxPool2d((2, 1), dilation=(1, 2)),
+        nn.Sequential(nn.Dropout(0.2), nn.Flatten(), nn.LazyLinear(3)),
+    )
+
+
+def ready(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """With lazy layers made for small images."""
+
+    def made() -> nn.Module:
+        model = make()
+        model(torch.zeros(1, 1, 4, 4))
+        return model
+
+    return made
+
+
 WORLDS = {
+    "images": (IMAGES, own(ready(images)), ADAM),
     "mlp": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM),
     "deep": (IMAGES, own(deep), ADAM),
     "tokens": (
