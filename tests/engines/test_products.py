@@ -133,7 +133,7 @@ def test_the_slower_library_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_products, "_there", lambda: False)
+    monkeypatch.setattr(_products, "there", lambda: False)
     assert faster_products(1 << 30) == "torch"
     with pytest.raises(RidgelineError, match="choose another --out"), products("onednn"):
         pass

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.library import Library, get_kernel
 
-from ridgeline.lanes._products import lanes_taken_by
+from ridgeline.lanes._products import lanes_taken_by, there
 
 Kernel: TypeAlias = Callable[..., Any]
 
@@ -126,7 +126,7 @@ def bf16_products() -> Iterator[None]:
         for name, kernel in made.items():
             library.impl(name, kernel, "CPU", with_keyset=True, allow_override=True)
     try:
-        with lanes_taken_by("torch"):  # whose kernels were replaced
+        with lanes_taken_by("bf16" if there() else "torch"):  # whose kernels were replaced
             yield
     finally:
         library._destroy()

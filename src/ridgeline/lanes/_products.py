@@ -20,14 +20,21 @@ _LARGE = 1 << 21
 _PIECE, _TOGETHER = 1 << 20, 16
 # oneDNN must be this much faster to be chosen: measuring is noisy, and on Intel's processors they are alike.
 _CLEARLY = 1.25
-# What large products are taken by now.
-_ACTIVE: Products = "torch"
+# What large products of single lanes are taken by now.
+_ACTIVE: Products | Literal["bf16"] = "torch"
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b by oneDNN, in float32; x (m, k), weight (n, k), bias (n,)."""
     found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return found
+
+
+def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x Wᵀ + b of operands rounded to bfloat16, by oneDNN; the product is rounded too, all else is float32."""
+    low: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    found = low.float()
+    return found if bias is None else found.add_(bias)
 
 
 def pieces(a: Tensor, b: Tensor, added: Tensor | None = None) -> Iterator[tuple[int, slice, Tensor]] | None:
@@ -38,16 +45,21 @@ def pieces(a: Tensor, b: Tensor, added: Tensor | None = None) -> Iterator[tuple[
     longer than the product itself: a gradient is therefore taken in pieces, which follow each other through the
     same small memory.
     """
-    return _pieces(a, b, added) if _ACTIVE == "onednn" and is_large(a[0], b[0]) else None
+    return _pieces(a, b, added) if _ACTIVE != "torch" and is_large(a[0], b[0]) else None
 
 
 def _pieces(a: Tensor, b: Tensor, added: Tensor | None) -> Iterator[tuple[int, slice, Tensor]]:
     outer = a.shape[1] > a.shape[2]  # more rows than its sums have terms: it reads little, and writes much
     rows = max(1, _PIECE // (b.shape[2] * _TOGETHER)) * _TOGETHER if outer else a.shape[1]
     biases = [None] * len(a) if added is None else added.unbind()
+    low = _ACTIVE == "bf16"
     for lane, (x, w, bias) in enumerate(zip(a, b.mT, biases, strict=True)):
+        if low:
+            x, w = x.to(torch.bfloat16), w.to(torch.bfloat16)
         for first in range(0, len(x), rows):
-            yield lane, slice(first, first + rows), linear(x[first : first + rows], w, bias)
+            some = x[first : first + rows]
+            found = linear_bf16(some, w, bias) if low else linear(some, w, bias)
+            yield lane, slice(first, first + rows), found
 
 
 def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> bool:
@@ -66,8 +78,8 @@ def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, 
 
 
 @contextmanager
-def lanes_taken_by(kind: Products) -> Iterator[None]:
-    """Within, the large products of single lanes are taken by `kind`."""
+def lanes_taken_by(kind: Products | Literal["bf16"]) -> Iterator[None]:
+    """Within, the large products of single lanes are taken by `kind`; "bf16" is oneDNN with rounded operands."""
     global _ACTIVE
     before, _ACTIVE = _ACTIVE, kind
     try:
@@ -106,7 +118,7 @@ def products(kind: Products) -> Iterator[None]:
     if kind == "torch":
         yield
         return
-    if not _there():
+    if not there():
         raise RidgelineError(
             "matrix products by oneDNN are asked for, which this build of torch lacks; choose another --out."
         )
@@ -128,7 +140,7 @@ def faster_products(largest: int) -> Products:
     Args:
         largest: multiply-adds of the largest product of a training step; small ones stay with torch.
     """
-    if largest < 2 * _LARGE or not _there():
+    if largest < 2 * _LARGE or not there():
         return "torch"
     x, weight = torch.ones(64, 1024), torch.ones(512, 1024)
     threads = torch.get_num_threads()
@@ -152,5 +164,6 @@ def _seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _there() -> bool:
+def there() -> bool:
+    """Whether this build of torch has what oneDNN is called by."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
