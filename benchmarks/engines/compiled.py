@@ -51,7 +51,7 @@ def _passes(programs: list[Program], rounds: int) -> tuple[float, float, float]:
     pack = Pack(programs, torch.device("cpu"), "grouped")
     state, template = pack.state, pack.state.template
     x, y = (t.contiguous() for t in state.sets["train"].read(pack.orders.rows(0), 0, len(programs)))
-    native = state.path.kind == "native"
+    native, (turn,) = state.path.kind == "native", state.turns
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
         found: Tensor = functional_call(template, weights, (x,))
@@ -66,7 +66,7 @@ def _passes(programs: list[Program], rounds: int) -> tuple[float, float, float]:
     def whole(passes: Callable[[], object]) -> float:
         began = time.perf_counter()
         passes()
-        for leaf in state.leaves.values():
+        for leaf in turn.leaves.values():
             leaf.grad = None
         return time.perf_counter() - began
 
@@ -74,7 +74,7 @@ def _passes(programs: list[Program], rounds: int) -> tuple[float, float, float]:
         return state.losses(x, y, 0, "cross_entropy", None)
 
     def as_compiled() -> None:
-        found = faster({**state.leaves, **state.kept}, x)
+        found = faster({**turn.leaves, **state.kept}, x)
         found.backward(torch.ones_like(found))
 
     compiling = whole(as_compiled)

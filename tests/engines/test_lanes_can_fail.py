@@ -125,7 +125,7 @@ PLANTS: dict[str, Plant] = {
         put(Orders, "cut", one_order_for_all), lambda: steps.test_a_step_is_that_of_solo("mlp", "sgd")
     ),
     "losses summed over the batch": Plant(
-        put(stacking, "batch_slopes", summed_losses),
+        put(turns, "batch_slopes", summed_losses),
         lambda: steps.test_a_step_is_that_of_solo("linear", "sgd"),
     ),
     "bias correction one step off": Plant(

@@ -9,7 +9,7 @@ from torch import nn
 
 from ridgeline.data._examples import ArrayExamples
 from ridgeline.errors import RidgelineError
-from ridgeline.lanes import _stacking, train
+from ridgeline.lanes import _turns, train
 from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
 from ridgeline.lanes._links import is_link
 from ridgeline.lanes._loss import batch_loss
@@ -78,7 +78,7 @@ def test_a_run_is_that_of_autograd_bit_for_bit(name: str, monkeypatch: pytest.Mo
     )
     assert is_link(Pack(programs, CPU).state.layer)
     by_hand = packed(programs)
-    monkeypatch.setattr(_stacking, "is_link", lambda layer: False)
+    monkeypatch.setattr(_turns, "is_link", lambda layer: False)
     assert all(same(a, b) for a, b in zip(by_hand, packed(programs), strict=True))
 
 

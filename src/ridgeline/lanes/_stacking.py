@@ -10,8 +10,6 @@ from ridgeline.lanes._alike import NotStackableError, check_alike
 from ridgeline.lanes._early import Early, early_names
 from ridgeline.lanes._feed import LaneSet, lane_set
 from ridgeline.lanes._lane_gradients import clip as clip_lanes
-from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
-from ridgeline.lanes._links import is_link
 from ridgeline.lanes._masks import LaneDropout, Sources, dropouts
 from ridgeline.lanes._pass import Layer
 from ridgeline.lanes._precision import lowered_layer
@@ -129,33 +127,14 @@ class Stacking:
         for turn in self.turns:
             turn.sink.early = self.early if early else None
         self.sources.step = step
-        if len(self.turns) == 1:
-            return self._turn(self.turns[0], x, y, loss, smoothing)
         found = []
         for turn in self.turns:
-            own = slice(turn.first, turn.last)
-            found.append(
-                self._turn(turn, x[own], y[own], loss, None if smoothing is None else smoothing[own])
-            )
+            self.sources.begin(turn.first, turn.last)
+            found.append(turn.losses(self.layer, x, y, loss, smoothing))
+        if len(found) == 1:
+            return found[0]
         losses, outputs = zip(*found, strict=True)
         return torch.cat(losses), torch.cat(outputs)
-
-    def _turn(
-        self, turn: Turn, x: Tensor, y: Tensor, loss: LossName, smoothing: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        self.sources.begin(turn.first, turn.last)
-        autocast = torch.is_autocast_enabled(self.device.type)  # a person's own, around the run
-        if is_link(self.layer) and not autocast:
-            with torch.no_grad():
-                output, pull = self.layer.linked(turn.here, x)
-                losses, slope = batch_slopes(loss, output, y, smoothing)
-                pull(slope, False)
-        else:
-            output = self.layer(turn.here, x)
-            losses = batch_losses(loss, output, y, smoothing)
-            losses.backward(torch.ones_like(losses))
-        turn.gather()
-        return losses.detach(), output.detach()
 
     @torch.no_grad()
     def act(self, rates: Sequence[float], first: Sequence[float], clip: Sequence[float] | None) -> None:

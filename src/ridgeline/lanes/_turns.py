@@ -3,10 +3,14 @@
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from ridgeline.lanes._lane_gradients import gather
-from ridgeline.lanes._pass import Pass, Sink
+from ridgeline.lanes._lane_loss import batch_losses, batch_slopes
+from ridgeline.lanes._links import is_link
+from ridgeline.lanes._pass import Layer, Pass, Sink
+from ridgeline.lanes._settings import LossName
 
 # Numbers that the forward pass of one turn may compute on a CPU: 32 MB of float32.
 _NUMBERS = 1 << 23
@@ -16,7 +20,8 @@ class Turn:
     """The lanes first…last, which are a part of the pack or all of it.
 
     Attributes:
-        here: what their forward pass reads; its weights are leaves, whose gradients go to its sink.
+        leaves: their weights, [l, *shape], as autograd differentiates by them.
+        here: what their forward pass reads: the leaves, buffers, and the sink of gradients.
     """
 
     def __init__(
@@ -29,14 +34,29 @@ class Turn:
         exact: bool,
     ) -> None:
         self.first, self.last = first, last
-        self._leaves = {name: w[first:last].detach().requires_grad_() for name, w in weights.items()}
+        self.leaves = {name: w[first:last].detach().requires_grad_() for name, w in weights.items()}
         self.sink = Sink({name: g[first:last] for name, g in slopes.items()}, exact, first)
         own = {name: t[first:last] for name, t in kept.items()}
-        self.here = Pass({**self._leaves, **own}, True, self.sink)
+        self.here = Pass({**self.leaves, **own}, True, self.sink)
 
-    def gather(self) -> None:
-        """Take into the buffer what autograd kept of gradients that the layers do not write themselves."""
-        gather(self._leaves, self.sink)
+    def losses(
+        self, layer: Layer, x: Tensor, y: Tensor, loss: LossName, smoothing: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """A training pass, of what belongs to these lanes, and its gradients: the loss of each batch, and outputs."""
+        own = slice(self.first, self.last)
+        x, y, smoothing = x[own], y[own], None if smoothing is None else smoothing[own]
+        autocast = torch.is_autocast_enabled(x.device.type)  # a person's own, around the run
+        if is_link(layer) and not autocast:
+            with torch.no_grad():
+                output, pull = layer.linked(self.here, x)
+                losses, slope = batch_slopes(loss, output, y, smoothing)
+                pull(slope, False)
+        else:
+            output = layer(self.here, x)
+            losses = batch_losses(loss, output, y, smoothing)
+            losses.backward(torch.ones_like(losses))
+        gather(self.leaves, self.sink)
+        return losses.detach(), output.detach()
 
 
 def at_once(batch_size: int, numbers: int, cpu: bool) -> int:
