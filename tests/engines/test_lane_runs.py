@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ridgeline.data import Data
 from ridgeline.lanes import EarlyStopping, NotStackableError, Outcome, Program, train
 from ridgeline.lanes._program import batches
 from ridgeline.lanes._solo import Trial
+from ridgeline.noise import Clock
 from ridgeline.penalties import L2
 from ridgeline.select import Rule
 from tests.engines.lanes import (
@@ -167,3 +169,21 @@ def test_what_solo_refuses_a_pack_refuses() -> None:
     programs = family(classes(), named("mlp", hidden=[7]), [[Rule("*.nothing", L2(0.1))]] * 2, [0, 1])
     with pytest.raises(ValueError, match="matches no parameter"):
         packed(programs)
+
+
+def test_equal_models_are_built_once_and_each_has_its_own_weights() -> None:
+    """Lanes of one seed that differ in strength only, and one of another seed."""
+    built: list[int] = []
+
+    def build(clock: Clock, data: Data) -> nn.Module:
+        built.append(clock.seed)
+        return named("mlp", hidden=[5])(clock, data)
+
+    rules = [rule("L2-coupled", 1 + k) for k in range(3)]
+    many = family(classes(), build, [*rules, rules[0]], [0, 0, 0, 1], **ADAM)
+    plain = packed(many)
+    assert sorted(built) == [0, 0, 0, 1]
+    built.clear()
+    found = packed([replace(each, model_key=("mlp", each.seed)) for each in many])
+    assert sorted(built) == [0, 1]
+    assert all(same(a, b) for a, b in zip(plain, found, strict=True))

@@ -27,8 +27,8 @@ class Judged:
         self._last = dict(found)
         index = torch.tensor(list(better), dtype=torch.int64)
         for name, each in found.items():
-            if name not in self._best:
-                self._best[name] = each.of(torch.arange(len(each.losses)))
+            if name not in self._best or len(better) == len(each.losses):
+                self._best[name] = each  # what is put into it later finds another one to be the last
             elif better:
                 self._best[name].put(index, each)
         self._known.update(better)

@@ -1,6 +1,8 @@
 """Losses of a pack: one number a lane to train on, one an example to judge by."""
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -47,16 +49,24 @@ def batch_slopes(
     if loss != "cross_entropy":
         check_shapes(output[0], y[0])
         apart = output - y
-        losses, share = apart.square().flatten(2).mean(2), _share(apart)
-        if loss == "half_mse":
-            losses, share = 0.5 * losses, 0.5 * share
-        each = (share / apart[0, 0].numel()).view(*share.shape, *([1] * (apart.ndim - 2)))
-        return losses.mean(1), (2.0 * apart).mul_(each).to(output.dtype)
+        lanes, examples, numbers = len(apart), apart.shape[1], math.prod(apart.shape[2:])
+        half = 0.5 if loss == "half_mse" else 1.0
+        squares = apart.square().reshape(lanes, examples, numbers)
+        losses = (squares if numbers == 1 else squares.mean(2)).view(lanes, examples)
+        losses = losses if half == 1.0 else half * losses
+        slope = apart.mul_(2.0 * half * _weight(examples, numbers, apart.dtype)).to(output.dtype)
+        return losses.mean(1) if examples > 1 else losses[:, 0], slope
     with torch.enable_grad():
         leaf = output.detach().requires_grad_()
         losses = batch_losses(loss, leaf, y, smoothing)
     (slope,) = torch.autograd.grad(losses, leaf, torch.ones_like(losses))
     return losses.detach(), slope
+
+
+@lru_cache(maxsize=64)
+def _weight(examples: int, numbers: int, dtype: torch.dtype) -> float:
+    """What one number counts in the mean of a batch, divided in the order and the dtype of autograd."""
+    return float(torch.full((), 1.0 / examples, dtype=dtype) / numbers)
 
 
 def _share(like: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """The stacked state of a pack: weights, gradients, optimizer, penalties, noise; what one update does to it."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Hashable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ridgeline.lanes import _lane_terms as lane_terms
 from ridgeline.lanes._alike import NotStackableError, check_alike
@@ -44,7 +45,17 @@ class Stacking:
         lanes = len(order)
         assigned = []
         rates: list[list[float]] = []
+        first: dict[Hashable, int] = {}  # the lane that built a model
+        self.template: nn.Module
+        self.kept: dict[str, Tensor] = {}
         for lane, program in enumerate(self.programs):
+            twin = first.setdefault(program.model_key, lane) if program.model_key is not None else lane
+            if twin != lane:
+                for t in [*self.layout.views(self.weights, lanes).values(), *self.kept.values()]:
+                    t[lane] = t[twin]
+                rates.append(rates[twin])
+                assigned.append(assign(self.template, program.rules) if program.rules else [])
+                continue
             model = program.build(Clock(program.seed), program.data).to(device)
             trained = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
             frozen = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
@@ -62,9 +73,8 @@ class Stacking:
             rates.append([layer.p for layer in dropouts(model)])
             assigned.append(assign(model, program.rules) if program.rules else [])
         x, _ = programs[0].data.train.batch(torch.arange(1))
-        self.numbers = (
-            x.numel() + work_of(model, x.to(device)).numbers
-        )  # the last lane's, which is not needed any more
+        spare = copy.deepcopy(model) if model is self.template else model  # whose forward pass is run
+        self.numbers = x.numel() + work_of(spare, x.to(device)).numbers
         self.rates = rates
         self.updates = Updates(self.layout, [p.training for p in self.programs], rule)
         self.metric = programs[0].metric

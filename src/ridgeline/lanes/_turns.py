@@ -43,8 +43,9 @@ class Turn:
         self, layer: Layer, x: Tensor, y: Tensor, loss: LossName, smoothing: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """A training pass, of what belongs to these lanes, and its gradients: the loss of each batch, and outputs."""
-        own = slice(self.first, self.last)
-        x, y, smoothing = x[own], y[own], None if smoothing is None else smoothing[own]
+        if self.last - self.first < len(x):
+            own = slice(self.first, self.last)
+            x, y, smoothing = x[own], y[own], None if smoothing is None else smoothing[own]
         autocast = torch.is_autocast_enabled(x.device.type)  # a person's own, around the run
         if is_link(layer) and not autocast:
             with torch.no_grad():

@@ -62,6 +62,7 @@ class Updates:
         """Columns [L, 1] of what does not change from step to step."""
         ts = self.trainings
         self._rates = []
+        self._rows: dict[str, tuple[Tensor, dict[Slot, Tensor]]] = {}
         self.views = {name: self.layout.views(flat, len(ts)) for name, flat in self.state.items()}
         self._fixed = {
             "decay": self._column([t.weight_decay for t in ts]),
@@ -103,11 +104,17 @@ class Updates:
         if self.rule == "grouped":
             self._grouped(weights, grads, slots)
             return
-        lanes = len(self.trainings)
+        ws, gs = self._rows_of("weights", weights), self._rows_of("grads", grads)
         for slot in slots:
-            w, g = self.layout.rows(weights, slot, lanes), self.layout.rows(grads, slot, lanes)
-            state = {name: self.layout.rows(flat, slot, lanes) for name, flat in self.state.items()}
-            self._broadcast(w, g, state, self._now)
+            state = {name: self._rows_of(name, flat)[slot] for name, flat in self.state.items()}
+            self._broadcast(ws[slot], gs[slot], state, self._now)
+
+    def _rows_of(self, name: str, flat: Tensor) -> Mapping[Slot, Tensor]:
+        """The parameters' rows [L, n] in a flat buffer, which is the same from update to update."""
+        if name not in self._rows or self._rows[name][0] is not flat:
+            rows = {slot: self.layout.rows(flat, slot, len(self.trainings)) for slot in self.layout.slots}
+            self._rows[name] = (flat, rows)
+        return self._rows[name][1]
 
     @torch.no_grad()
     def piece(self, name: str, lane: int, rows: slice, w: Tensor, g: Tensor) -> None:

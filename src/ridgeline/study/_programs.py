@@ -1,5 +1,6 @@
 """From a trial's configuration to the program that the engines train."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -80,6 +81,7 @@ def program_of(config: Config, seed: int, data: Data) -> Program:
         metric=metric_of(config),
         own_terms=own_terms_of(config),
         seed=seed,
+        model_key=(json.dumps([config.model, config.model_options], sort_keys=True, default=str), seed),
         foreign="factory" in config.model or "factory" in config.data,
     )
 
