@@ -31,7 +31,7 @@ from tests.engines.lanes import (
     rule,
     with_training,
 )
-from tests.engines.worlds import CPU, classes, named, numbers, own
+from tests.engines.worlds import CPU, classes, named, numbers, own, same
 
 
 def solo(programs: Sequence[Program]) -> list[Outcome]:

@@ -47,6 +47,7 @@ class Stacking:
         rates: list[list[float]] = []
         first: dict[Hashable, int] = {}  # the lane that built a model
         self.template: nn.Module
+        self.weights: Tensor
         self.kept: dict[str, Tensor] = {}
         for lane, program in enumerate(self.programs):
             twin = first.setdefault(program.model_key, lane) if program.model_key is not None else lane
