@@ -1,6 +1,6 @@
 """One trial, ready to train, and the order in which it sees its examples."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Program:
 
     Attributes:
         build: makes the model with weights drawn by clock.seed, and dropout that reads the clock.
-        model_key: programs of equal keys build equal models; None where that is not known.
+        model_key: programs of equal keys and seeds build equal models; None where that is not known.
         foreign: whether model or data may draw from torch's global generator, which is then seeded
             before each step.
     """
@@ -32,7 +32,7 @@ class Program:
     foreign: bool = False
     metric: Metric = "optimizer"
     own_terms: Sequence[OwnTerm] = ()
-    model_key: Hashable | None = None
+    model_key: str | None = None
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The stacked state of a pack: weights, gradients, optimizer, penalties, noise; what one update does to it."""
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +45,13 @@ class Stacking:
         lanes = len(order)
         assigned = []
         rates: list[list[float]] = []
-        first: dict[Hashable, int] = {}  # the lane that built a model
+        first: dict[tuple[str, int], int] = {}  # the lane that built a model
         self.template: nn.Module
         self.weights: Tensor
         self.kept: dict[str, Tensor] = {}
         for lane, program in enumerate(self.programs):
-            twin = first.setdefault(program.model_key, lane) if program.model_key is not None else lane
+            key = program.model_key
+            twin = lane if key is None else first.setdefault((key, program.seed), lane)
             if twin != lane:
                 for t in [*self.layout.views(self.weights, lanes).values(), *self.kept.values()]:
                     t[lane] = t[twin]

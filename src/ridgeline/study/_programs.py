@@ -81,7 +81,7 @@ def program_of(config: Config, seed: int, data: Data) -> Program:
         metric=metric_of(config),
         own_terms=own_terms_of(config),
         seed=seed,
-        model_key=(json.dumps([config.model, config.model_options], sort_keys=True, default=str), seed),
+        model_key=json.dumps([config.model, config.model_options], sort_keys=True, default=str),
         foreign="factory" in config.model or "factory" in config.data,
     )
 
