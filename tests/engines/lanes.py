@@ -116,6 +116,11 @@ def as_images(data: Data) -> Data:
     return _mapped(data, lambda x: F.pad(x, (0, 10)).view(-1, 1, 4, 4))
 
 
+def without_channels(data: Data) -> Data:
+    """Images (1, H, W) as (H, W)."""
+    return _mapped(data, lambda x: x[:, 0])
+
+
 def as_doubles(data: Data) -> Data:
     """The same in float64."""
     return _mapped(data, lambda x: x.double(), lambda y: y.double() if y.is_floating_point() else y)

@@ -17,7 +17,7 @@ from tests.engines.paces import paces, worth_it
 from tests.engines.test_lanes_in_studies import alike, study
 
 HERE = "tests.engines.test_auto"
-HUGE = Work(100_000_000, 100_000_000, 6_400_000, 60_000, 70)
+HUGE = Work(100_000_000, 100_000_000, 60_000, 70)
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:

@@ -1,6 +1,7 @@
 """Updates of large weights piece by piece: no bit differs from an update after the backward pass."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from ridgeline.lanes._early import Early
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._program import Program
 from ridgeline.lanes._stacking import Stacking
+from ridgeline.penalties import L1, L2, Penalty
+from ridgeline.select import Rule, default_selection
 from tests.engines.lanes import ADAM, ADAMW, NESTEROV, RMSPROP_MOMENTUM, SGD, family, packed, rule
 from tests.engines.worlds import CPU, classes, named, own, same
 
@@ -88,9 +91,32 @@ def tied() -> nn.Module:
     return nn.Sequential(twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(32, 5))
 
 
+def without_biases() -> nn.Module:
+    return nn.Sequential(nn.Linear(32, 16, bias=False), nn.ReLU(), nn.Linear(16, 16, bias=False))
+
+
+@pytest.mark.parametrize("kind", ["broadcast", "grouped"])
+def test_all_of_a_model_may_be_updated_early(
+    kind: str, updated: list[tuple[str, int, slice]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = programs([None, "L2-loss"], {**ADAM, "batch_size": 40}, own(without_biases))
+    with products("onednn"):
+        early = packed(many, rule=kind)
+        assert {name for name, *_ in updated} == {"0.weight", "2.weight"}
+        after_the_pass(monkeypatch)
+        assert all(same(a, b) for a, b in zip(early, packed(many, rule=kind), strict=True))
+
+
+def mean_of_each(penalty: Penalty) -> list[Program]:
+    many = programs([None, None], ADAM)
+    return [replace(each, rules=[Rule(default_selection, penalty, "coupled")]) for each in many]
+
+
 NOT_EARLY: dict[str, Callable[[], list[Program]]] = {
     "a layer that stands twice": lambda: programs([None, None], ADAM, own(tied)),
     "a penalty of groups": lambda: programs(["GroupLasso-loss", "L2-coupled"], ADAM),
+    "a mean over a tensor": lambda: mean_of_each(L2(0.1, reduction="mean")),
+    "a sum with a mean": lambda: mean_of_each(L2(0.1) + L1(0.1, reduction="mean")),
     "decay after the update": lambda: programs(["L2-decoupled", "L2-coupled"], ADAM),
     "rows of parts of vectors": lambda: programs([None, None], ADAM, named("mlp", hidden=[7]), inputs=31),
     "clipping": lambda: programs([None, None], {**ADAM, "clip_norm": 0.5}),

@@ -44,19 +44,24 @@ def test_a_pack_knows_what_its_model_computes() -> None:
     assert Pack(programs, CPU).state.numbers >= channels + pooled + hidden + classes
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(5, 7), (40, 64), (64, 64)])
 def test_facts_of_weights_are_those_of_float64(dtype: torch.dtype, shape: tuple[int, int]) -> None:
     layout = layout_of({"w": torch.zeros(shape, dtype=dtype), "b": torch.zeros(9, dtype=dtype)})
-    flat = layout.empty(3)
-    w = layout.views(flat, 3)["w"]
+    flat = layout.empty(5)
+    w = layout.views(flat, 5)["w"]
     w.copy_(torch.randn(w.shape, generator=torch.Generator().manual_seed(0)))
+    before = weight_facts(layout, flat, 5)
     w[1].mul_(1e30)  # its squares are no numbers of float32
     w[2, :3] = 0.0
-    layout.views(flat, 3)["b"].fill_(5.0)  # no weight
-    facts = weight_facts(layout, flat, 3)
+    w[3].mul_(1e-24)  # nor are these
+    layout.views(flat, 5)["b"].fill_(5.0)  # no weight
+    facts = weight_facts(layout, flat, 5)
     exact = w.double().flatten(1).square().sum(1).sqrt()
-    assert facts["weight_norm"] == pytest.approx(exact.tolist(), rel=1e-6)
-    assert facts["zero_share"] == [0.0, 0.0, 3 / shape[0]]
-    w[0, 0, 0] = torch.nan
-    assert math.isnan(weight_facts(layout, flat, 3)["weight_norm"][0])
+    assert facts["weight_norm"] == pytest.approx(exact.tolist(), rel=1e-6, abs=0.0)
+    assert facts["zero_share"] == [0.0, 0.0, 3 / shape[0], 0.0, 0.0]
+    w[2, 0, 0] = torch.nan
+    last = weight_facts(layout, flat, 5)["weight_norm"]
+    assert math.isnan(last[2])
+    for lane in (0, 4):  # no bit of its neighbours
+        assert before["weight_norm"][lane] == facts["weight_norm"][lane] == last[lane]

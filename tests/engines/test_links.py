@@ -15,7 +15,7 @@ from ridgeline.lanes._links import is_link
 from ridgeline.lanes._loss import batch_loss
 from ridgeline.lanes._pack import Pack
 from ridgeline.lanes._settings import LossName
-from tests.engines.lanes import ADAM, IMAGES, SGD, as_doubles, family, layered, packed, rule
+from tests.engines.lanes import ADAM, IMAGES, SGD, as_doubles, family, layered, packed, rule, without_channels
 from tests.engines.worlds import CPU, classes, named, numbers, own, program, same
 
 
@@ -56,6 +56,16 @@ def ready(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
 
 
 WORLDS = {
+    "conv to flat": (
+        IMAGES,
+        own(lambda: nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(27, 3))),
+        ADAM,
+    ),
+    "images without channels": (
+        without_channels(IMAGES),
+        own(lambda: nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 3))),
+        SGD,
+    ),
     "images": (IMAGES, own(ready(images)), ADAM),
     "mlp": (classes(), named("mlp", hidden=[7, 5], dropout=0.3), ADAM),
     "deep": (IMAGES, own(deep), ADAM),

@@ -20,8 +20,8 @@ from ridgeline.study._predict import (
 )
 from ridgeline.study._unmeasured import unmeasured
 
-SMALL = Work(parameters=5_000, multiply_adds=5_000, largest=4_000, numbers=150, operations=4)
-LARGE = Work(parameters=6_400_000, multiply_adds=8_000_000, largest=6_400_000, numbers=60_000, operations=7)
+SMALL = Work(parameters=5_000, multiply_adds=5_000, numbers=150, operations=4)
+LARGE = Work(parameters=6_400_000, multiply_adds=8_000_000, numbers=60_000, operations=7)
 PACKS = ProgramPlan(("a", "b"), "lanes", "grouped", 64, "native", trials=10)
 
 

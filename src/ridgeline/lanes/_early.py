@@ -37,11 +37,8 @@ class Early:
         terms: Sequence[LaneTerm],
     ) -> None:
         self._weights, self._updates = {name: weights[name] for name in names}, updates
-        self._terms = {
-            (name, lane): chosen([t for t in terms if t.name == name], torch.tensor([lane]))
-            for name in names
-            for lane in range(len(weights[name]))
-        }
+        self._all_terms = terms
+        self._terms: dict[tuple[str, int], list[LaneTerm]] = {}
         self.done: set[str] = set()
 
     def takes(self, name: str) -> bool:
@@ -52,9 +49,16 @@ class Early:
         """One update of these rows; the gradient is overwritten."""
         w = self._weights[name][lane : lane + 1, rows]
         for mode in _IN_THE_GRADIENT:
-            add_gradients(self._terms[name, lane], mode, {name: w}, {name: g[None]})
+            add_gradients(self._terms_of(name, lane), mode, {name: w}, {name: g[None]})
         self._updates.piece(name, lane, rows, w, g[None])
         self.done.add(name)
+
+    def _terms_of(self, name: str, lane: int) -> list[LaneTerm]:
+        """One lane's own, which are made when they are first needed."""
+        if (name, lane) not in self._terms:
+            own = [term for term in self._all_terms if term.name == name]
+            self._terms[name, lane] = chosen(own, torch.tensor([lane]))
+        return self._terms[name, lane]
 
 
 def early_names(layer: Layer, layout: Layout, terms: Sequence[LaneTerm]) -> list[str]:
@@ -72,4 +76,6 @@ def early_names(layer: Layer, layout: Layout, terms: Sequence[LaneTerm]) -> list
 def _late_or_elementwise(term: LaneTerm) -> bool:
     if term.mode == "proximal":
         return True
-    return term.mode in _IN_THE_GRADIENT and all(type(part) in (L1, L2) for part in parts_of(term.penalty))
+    # a mean is over the whole tensor, of which a piece does not know
+    single = [isinstance(part, L1 | L2) and part.reduction == "sum" for part in parts_of(term.penalty)]
+    return term.mode in _IN_THE_GRADIENT and all(single)

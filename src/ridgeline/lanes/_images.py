@@ -14,8 +14,8 @@ from ridgeline.lanes._pass import Pass
 
 
 def laid(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] as convolution and pooling take them here."""
-    if x.device.type != "cpu":
+    """Images [B, C, H, W] as convolution and pooling take them here; others as they are."""
+    if x.device.type != "cpu" or x.ndim != 4:
         return x
     x = x.contiguous(memory_format=torch.channels_last)
     if x.shape[1] > 1:
@@ -55,19 +55,15 @@ class Convolution:
 
     def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
         """The gradients of its weights go to the sink."""
-        lanes, own, sink, module = (
-            [laid(each) for each in x.unbind()],
-            self._weights(here),
-            here.sink,
-            self.module,
-        )
+        lanes, own = [laid(each) for each in x.unbind()], self._weights(here)
+        sink, module = here.sink, self.module
         assert sink is not None
         asked = [name if name and here.weights[name].requires_grad else None for name in self.names]
 
         def back(g: Tensor, needed: bool) -> Tensor | None:
             slopes: list[list[Tensor]] = [
                 torch.ops.aten.convolution_backward(
-                    laid(gi),
+                    gi,
                     xi,
                     w,
                     None if b is None else list(b.shape),

@@ -19,8 +19,8 @@ from ridgeline.lanes._turns import slices
 _PIECE = 1 << 23
 # And those of one lane: 32 MB, but no fewer examples than fill a product.
 _EXAMPLES, _FEW = 1 << 23, 64
-# Numbers whose squares are added up in their own dtype.
-_BLOCK = 1024
+# Numbers whose squares are added up in float32, and a sum of squares below which some may be lost to it.
+_BLOCK, _TINY = 1024, 1e-24
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def weight_facts(layout: Layout, flat: Tensor, lanes: int) -> dict[str, list[flo
     for slot in slots:
         rows = layout.rows(flat, slot, lanes)[:, : slot.size]
         squares += _squares(rows)
-        if slot.size < _BLOCK:
+        if slot.size < _BLOCK or flat.device.type != "cpu":
             zeros += slot.size - torch.count_nonzero(rows, 1)
-        else:  # torch counts all of a tensor ten times as fast as row by row
+        else:  # there torch counts all of a tensor ten times as fast as row by row
             zeros += slot.size - torch.stack([torch.count_nonzero(row) for row in rows])
     count = sum(slot.size for slot in slots)
     share = zeros.double() / count if count else zeros.double()
@@ -122,12 +122,20 @@ def weight_facts(layout: Layout, flat: Tensor, lanes: int) -> dict[str, list[flo
 
 
 def _squares(rows: Tensor) -> Tensor:
-    """Σw² of each row in float64, from the norms of short pieces: a tenth of the time of squares in float64."""
+    """Σw² of each row in float64; on a CPU from norms of short pieces, in a tenth of the time.
+
+    A row of numbers whose squares float32 cannot hold, or of no numbers, is squared in float64, by itself.
+    """
     whole = rows.shape[1] // _BLOCK * _BLOCK
-    rest: Tensor = torch.linalg.vector_norm(rows[:, whole:], dim=1, dtype=torch.float64).square()
-    if not whole:
-        return rest
-    found: Tensor = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _BLOCK)), dim=2).double()
-    if not bool(found.isfinite().all()):  # or too large for their own dtype
-        found = torch.linalg.vector_norm(rows[:, :whole], dim=1, keepdim=True, dtype=torch.float64)
-    return found.square().sum(1) + rest
+    if not whole or rows.dtype is not torch.float32 or rows.device.type != "cpu":
+        return _exact_squares(rows)
+    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, _BLOCK)), dim=2)
+    found: Tensor = pieces.double().square().sum(1) + _exact_squares(rows[:, whole:])
+    for lane in (~(found.isfinite() & (found > _TINY))).nonzero().flatten().tolist():
+        found[lane] = _exact_squares(rows[lane : lane + 1])[0]
+    return found
+
+
+def _exact_squares(rows: Tensor) -> Tensor:
+    found: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+    return found

@@ -1,6 +1,7 @@
 """Layers whose gradients are taken by hand: in a plain chain of them, autograd takes longer than small products.
 
-Each gives the numbers of its counterpart under autograd, bit for bit.
+Each gives the numbers of its counterpart under autograd, bit for bit; but sums over the pixels of an image, as the
+gradient of a convolution's bias, may be taken in another order.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ from torch import Tensor
 from ridgeline.lanes._products import by_lane, pieces
 
 
-class Early(Protocol):
+class EarlyUpdate(Protocol):
     """What updates weights as soon as their gradient is there."""
 
     def takes(self, name: str) -> bool:
@@ -35,7 +35,7 @@ class Sink:
     grads: Mapping[str, Tensor]
     exact: bool = True
     first: int = 0
-    early: Early | None = None
+    early: EarlyUpdate | None = None
     written: set[str] = field(default_factory=set)
 
     def product(self, name: str, a: Tensor, b: Tensor) -> None:

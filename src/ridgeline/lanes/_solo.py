@@ -170,7 +170,10 @@ class Trial:
         return ours + (0.0 if own is None else float(own))
 
     def _whole(self, found: dict[str, Evaluation]) -> dict[str, Evaluation]:
-        """The evaluation of every set: those that were made for the curve, and the others anew."""
+        """The evaluation of every set: those that were made for the curve, and the others anew.
+
+        Where a Dataset draws at random whenever it is read, these are the draws that the curve shows.
+        """
         others = {name: each for name, each in self.sets.items() if name not in found}
         made, _ = measure(self.callable, others, self.program.training.loss, self.device)
         return {name: (found | made)[name] for name in self.sets}

@@ -101,6 +101,8 @@ class Updates:
             done: parameters that were updated piece by piece.
         """
         slots = [slot for slot in self.layout.slots if slot.name not in done]
+        if not slots:
+            return
         if self.rule == "grouped":
             self._grouped(weights, grads, slots)
             return

@@ -18,14 +18,12 @@ class Work:
     Attributes:
         parameters: numbers in its parameters.
         multiply_adds: of all its products.
-        largest: multiply-adds of the largest of them.
         numbers: in the results of all operations.
         operations: how many there are, views left out; of a batch as of one example.
     """
 
     parameters: int
     multiply_adds: int
-    largest: int
     numbers: int
     operations: int
 
@@ -53,7 +51,6 @@ def work_of(model: nn.Module, x: Tensor) -> Work:
     return Work(
         sum(parameters),
         sum(products),
-        max(products),
         counter.numbers // examples or sum(parameters),
         counter.operations or len(parameters),
     )

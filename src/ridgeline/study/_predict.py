@@ -34,7 +34,7 @@ def lanes_that_fit(
         room: bytes that the pack may take.
 
     Example:
-        >>> small, large = Work(5_000, 5_000, 4_000, 150, 4), Work(3_000_000, 3_000_000, 10**6, 6_000, 7)
+        >>> small, large = Work(5_000, 5_000, 150, 4), Work(3_000_000, 3_000_000, 6_000, 7)
         >>> lanes_that_fit(small, 32, 64), lanes_that_fit(large, 64, 784), lanes_that_fit(small, 32, 64, 1e7)
         (512, 13, 105)
     """
