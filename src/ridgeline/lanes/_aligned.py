@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._products import by_lane
+from ridgeline.lanes._products import apart, by_lane
 from ridgeline.lanes._stack import ROW
 
 # The columns of one product of `one_output`: more would round by their place.
@@ -35,8 +35,9 @@ def _row(x: Tensor) -> int:
 
 def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     """x Wᵀ + b, [L, M, I] -> [L, M, O]."""
-    made = x.new_empty(len(x), x.shape[1], w.shape[1])
-    if by_lane(made, x, w.mT, b):
+    if apart(x, w.mT):
+        made = x.new_empty(len(x), x.shape[1], w.shape[1])
+        by_lane(made, x, w.mT, b)
         return made
     return torch.bmm(x, w.mT) if b is None else torch.baddbmm(b[:, None], x, w.mT)
 

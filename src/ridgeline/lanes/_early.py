@@ -26,7 +26,7 @@ class Early:
     """What updates one lane's weights, or rows of them, by their gradient.
 
     Attributes:
-        done: the parameters that it has updated since the last `begin`.
+        done: the parameters that it has updated in this update; whoever begins one clears it.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ def early_names(layer: Layer, layout: Layout, terms: Sequence[LaneTerm]) -> list
     what their penalties do, they do to single elements, in the gradient or after the update.
     """
     uses = Counter(parameters_of(layer))
-    shapes = {slot.name: slot.shape for slot in layout.slots if len(slot.shape) == 2 and slot.size % ROW == 0}
+    matrices = [slot.name for slot in layout.slots if len(slot.shape) == 2 and slot.size % ROW == 0]
     barred = {term.name for term in terms if not _late_or_elementwise(term)}
-    return [name for name in shapes if uses[name] == 1 and name not in barred]
+    return [name for name in matrices if uses[name] == 1 and name not in barred]
 
 
 def _late_or_elementwise(term: LaneTerm) -> bool:

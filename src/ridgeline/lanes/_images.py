@@ -58,7 +58,7 @@ class Convolution:
         lanes, own = [laid(each) for each in x.unbind()], self._weights(here)
         sink, module = here.sink, self.module
         assert sink is not None
-        asked = [name if name and here.weights[name].requires_grad else None for name in self.names]
+        trained = here.trained(self.names)
 
         def back(g: Tensor, needed: bool) -> Tensor | None:
             slopes: list[list[Tensor]] = [
@@ -68,11 +68,11 @@ class Convolution:
                     w,
                     None if b is None else list(b.shape),
                     *(module.stride, module.padding, module.dilation),
-                    *(False, [0, 0], module.groups, [needed, *(name is not None for name in asked)]),
+                    *(False, [0, 0], module.groups, [needed, *(name is not None for name in trained)]),
                 )
                 for gi, xi, (w, b) in zip(g.unbind(), lanes, own, strict=True)
             ]
-            for name, found in zip(asked, list(zip(*slopes, strict=True))[1:], strict=True):
+            for name, found in zip(trained, list(zip(*slopes, strict=True))[1:], strict=True):
                 if name is not None:
                     sink.take(name, torch.stack(found))
             return joined([each[0] for each in slopes]) if needed else None
@@ -94,37 +94,29 @@ class MaxPool:
 
     def __init__(self, module: nn.MaxPool2d) -> None:
         m = module
-        self._settings = (m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode)
+        sizes = (m.kernel_size, m.stride, m.padding, m.dilation)
+        self._settings = (*([each, each] if isinstance(each, int) else each for each in sizes), m.ceil_mode)
 
     def __call__(self, here: Pass, x: Tensor) -> Tensor:
-        y: Tensor = self._pooled(x)[0].unflatten(0, x.shape[:2])
+        y: Tensor = self._pooled(laid(x.flatten(0, 1)))[0].unflatten(0, x.shape[:2])
         return y
 
-    def _pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = torch.ops.aten.max_pool2d_with_indices(
-            laid(x.flatten(0, 1)), *(_pair(each) for each in self._settings[:4]), self._settings[4]
-        )
+    def _pooled(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = torch.ops.aten.max_pool2d_with_indices(images, *self._settings)
         return found
 
     def linked(self, here: Pass, x: Tensor) -> tuple[Tensor, Pull]:
         """The gradient goes to the pixel that was largest."""
-        y, places = self._pooled(x)
+        lanes, images = x.shape[:2], laid(x.flatten(0, 1))
+        y, places = self._pooled(images)
 
         def back(g: Tensor, needed: bool) -> Tensor | None:
             if not needed:
                 return None
             slope: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-                laid(g.flatten(0, 1)),
-                laid(x.flatten(0, 1)),
-                *(_pair(each) for each in self._settings[:4]),
-                self._settings[4],
-                places,
+                laid(g.flatten(0, 1)), images, *self._settings, places
             )
-            split: Tensor = slope.unflatten(0, x.shape[:2])
+            split: Tensor = slope.unflatten(0, lanes)
             return split
 
-        return y.unflatten(0, x.shape[:2]), back
-
-
-def _pair(value: Any) -> Any:
-    return [value, value] if isinstance(value, int) else value
+        return y.unflatten(0, lanes), back

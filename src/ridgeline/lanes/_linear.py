@@ -9,7 +9,7 @@ from torch import Tensor
 from ridgeline.lanes._aligned import aligned, lined_up, one_output, product
 from ridgeline.lanes._links import Pull
 from ridgeline.lanes._pass import Pass, Sink
-from ridgeline.lanes._products import by_lane
+from ridgeline.lanes._products import apart, by_lane
 
 
 class _Linear(torch.autograd.Function):
@@ -49,7 +49,9 @@ def _slopes(
     g, slope = aligned(g), None
     if needed:
         slope = lined_up(g, len(g), g.shape[1], w.shape[2])
-        if not by_lane(slope, g, w):
+        if apart(g, w):
+            by_lane(slope, g, w)
+        else:
             torch.bmm(g, w, out=slope)
     if bias is not None:
         sink.total(bias, g)
@@ -84,7 +86,7 @@ class Linear:
         sink, shape = here.sink, x.shape
         assert sink is not None
         flat, y = _trained(x if x.ndim == 3 else x.flatten(1, -2), w, b, sink)
-        trained = [name if name and here.weights[name].requires_grad else None for name in self.names]
+        trained = here.trained(self.names)
 
         def back(g: Tensor, needed: bool) -> Tensor | None:
             g = g if g.ndim == 3 else g.flatten(1, -2)

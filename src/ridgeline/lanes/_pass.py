@@ -1,13 +1,13 @@
 """What a forward pass of a pack reads, and where its backward pass writes the gradients of weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from ridgeline.lanes._products import by_lane, pieces
+from ridgeline.lanes._products import apart, by_lane, pieces
 
 
 class EarlyUpdate(Protocol):
@@ -47,12 +47,11 @@ class Sink:
         if a.dtype is not goal.dtype:  # under autocast
             self.take(name, torch.bmm(a, b))
             return
-        early = self.early if self.early is not None and self.early.takes(name) else None
-        large = pieces(a, b)
-        if large is not None and early is not None:
-            for lane, rows, found in large:
+        early = self.early
+        if early is not None and early.takes(name) and apart(a, b):
+            for lane, rows, found in pieces(a, b):
                 early.update(name, self.first + lane, rows, found)
-        elif large is not None:
+        elif apart(a, b):
             by_lane(goal, a, b, onto=name in self.written)
         elif name in self.written:
             goal.baddbmm_(a, b)
@@ -93,6 +92,10 @@ class Pass:
     weights: Mapping[str, Tensor]
     training: bool
     sink: Sink | None = None
+
+    def trained(self, names: Sequence[str | None]) -> list[str | None]:
+        """The names of those parameters that are trained; None in the place of the others."""
+        return [name if name and self.weights[name].requires_grad else None for name in names]
 
 
 Layer: TypeAlias = Callable[[Pass, Tensor], Tensor]

@@ -37,18 +37,20 @@ def linear_bf16(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return found if bias is None else found.add_(bias)
 
 
-def pieces(a: Tensor, b: Tensor, added: Tensor | None = None) -> Iterator[tuple[int, slice, Tensor]] | None:
-    """a b (+ added) of each lane, [L, m, k] and [L, k, n], by oneDNN: lane, rows, and these rows of the product.
+def apart(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN takes the product of each lane, [L, m, k] and [L, k, n]; else torch takes them at once.
 
-    None where torch is to take them at once. oneDNN has no batched product that is as fast; what is large repays
-    a call of its own. It cannot be told where to write, and to fill memory that is not in the cache takes it
-    longer than the product itself: a gradient is therefore taken in pieces, which follow each other through the
-    same small memory.
+    oneDNN has no batched product that is as fast; what is large repays a call of its own.
     """
-    return _pieces(a, b, added) if _ACTIVE != "torch" and is_large(a[0], b[0]) else None
+    return _ACTIVE != "torch" and is_large(a[0], b[0])
 
 
-def _pieces(a: Tensor, b: Tensor, added: Tensor | None) -> Iterator[tuple[int, slice, Tensor]]:
+def pieces(a: Tensor, b: Tensor, added: Tensor | None = None) -> Iterator[tuple[int, slice, Tensor]]:
+    """a b (+ added) of each lane by oneDNN: lane, rows, and these rows of the product.
+
+    It cannot be told where to write, and to fill memory that is not in the cache takes it longer than the product
+    itself: a gradient is therefore taken in pieces, which follow each other through the same small memory.
+    """
     outer = a.shape[1] > a.shape[2]  # more rows than its sums have terms: it reads little, and writes much
     rows = max(1, _PIECE // (b.shape[2] * _TOGETHER)) * _TOGETHER if outer else a.shape[1]
     biases = [None] * len(a) if added is None else added.unbind()
@@ -62,19 +64,15 @@ def _pieces(a: Tensor, b: Tensor, added: Tensor | None) -> Iterator[tuple[int, s
             yield lane, slice(first, first + rows), found
 
 
-def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> bool:
-    """goal ← a b (+ added) of each lane; False where torch is to take them at once.
+def by_lane(goal: Tensor, a: Tensor, b: Tensor, added: Tensor | None = None, *, onto: bool = False) -> None:
+    """goal ← a b (+ added) of each lane by oneDNN.
 
     Args:
         onto: goal ← goal + a b.
     """
-    found = pieces(a, b, added)
-    if found is None:
-        return False
-    for lane, rows, product in found:
+    for lane, rows, product in pieces(a, b, added):
         own = goal[lane, rows]
         own.add_(product) if onto else own.copy_(product)
-    return True
 
 
 @contextmanager
